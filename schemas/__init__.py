@@ -1,0 +1,22 @@
+"""Every table that is written, declared once as a pyarrow schema.
+
+This package imports nothing of ours. A column is spelt here and nowhere else; a change of a table raises the
+`version` in its metadata.
+"""
+
+from schemas.commits import CHECKPOINT
+from schemas.features import VECTOR, features_schema
+from schemas.micrographs import MICROGRAPHS
+from schemas.rejected import REJECTED
+from schemas.snapshots import META_PREFIX, SNAPSHOT, snapshot_schema
+
+__all__ = [
+    "CHECKPOINT",
+    "META_PREFIX",
+    "MICROGRAPHS",
+    "REJECTED",
+    "SNAPSHOT",
+    "VECTOR",
+    "features_schema",
+    "snapshot_schema",
+]

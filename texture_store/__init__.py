@@ -1,0 +1,1 @@
+"""texture_store: a distributed batch feature store for micrographs."""
