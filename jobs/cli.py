@@ -1,2 +1,51 @@
+"""The `texture-store` command: one sub-command a job, loaded when it is asked for."""
+
+import importlib
+import sys
+
+import click
+
+COMMANDS = {
+    "index": "List an archive of micrographs, join labels, take a snapshot.",
+    "preview": "A contact sheet of what featurize will see.",
+    "featurize": "Compute mean, max and Gram features of every image.",
+    "status": "What is indexed, featurized, rejected and pending.",
+    "publish": "Write a snapshot's features as few large files.",
+    "sql": "Query a store with DuckDB.",
+    "demo": "Everything on a small synthetic archive, from nothing.",
+}
+
+
+class _Jobs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"jobs.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=_Jobs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Each command has --help with an example. A store is a folder or a URL such as s3://lab/store.",
+)
+@click.version_option(package_name="texture-store")
+def texture_store() -> None:
+    """A feature store for micrographs: index an archive, featurize it with VGG16, query the features."""
+
+
 def main() -> None:
-    raise SystemExit(0)
+    """Entry point of the console script."""
+    texture_store(prog_name="texture-store")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Progress of a long step: a live bar on a terminal, a plain line now and then in a log. Always on standard error."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import rich.console
+import rich.progress
+
+LOG_SECONDS = 10.0
+"""Time between two plain lines when standard error is not a terminal."""
+
+
+class Bar(Protocol):
+    """What a job tells about its progress."""
+
+    def advance(self, done: int = 1, *, rejected: int = 0) -> None:
+        """`done` more are ready, of which `rejected` were rejected."""
+
+    def total(self, total: int) -> None:
+        """How many there are, once it is known."""
+
+
+def say(message: str) -> None:
+    """One line about what happens now."""
+    print(message, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(what: str, *, total: int | None = None, unit: str = "images") -> Iterator[Bar]:
+    """Show the progress of `what` while the block runs: done, rate, time left, rejected."""
+    bar = _LiveBar(what, total, unit) if sys.stderr.isatty() else _PlainBar(what, total, unit)
+    with bar:
+        yield bar
+
+
+def duration(seconds: float) -> str:
+    """Such as `41 s`, `3 min 20 s` or `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+class _LiveBar:
+    def __init__(self, what: str, total: int | None, unit: str) -> None:
+        self._rejected = 0
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn(f"{unit}, {{task.fields[rate]}}, left"),
+            rich.progress.TimeRemainingColumn(),
+            rich.progress.TextColumn("{task.fields[rejected]}"),
+            console=rich.console.Console(stderr=True),
+        )
+        self._started = time.monotonic()
+        self._task = self._bar.add_task(what, total=total, rate="-", rejected="")
+
+    def __enter__(self) -> "_LiveBar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def total(self, total: int) -> None:
+        self._bar.update(self._task, total=total)
+
+    def advance(self, done: int = 1, *, rejected: int = 0) -> None:
+        self._rejected += rejected
+        completed = self._bar.tasks[0].completed + done
+        rate = completed / max(time.monotonic() - self._started, 1e-9)
+        self._bar.update(
+            self._task,
+            advance=done,
+            rate=f"{rate:,.1f}/s",
+            rejected=f"{self._rejected} rejected" if self._rejected else "",
+        )
+
+
+class _PlainBar:
+    def __init__(self, what: str, total: int | None, unit: str) -> None:
+        self._what, self._total, self._unit = what, total, unit
+        self._done = self._rejected = 0
+        self._started = self._last = time.monotonic()
+
+    def __enter__(self) -> "_PlainBar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line()
+
+    def total(self, total: int) -> None:
+        self._total = total
+
+    def advance(self, done: int = 1, *, rejected: int = 0) -> None:
+        self._done += done
+        self._rejected += rejected
+        if time.monotonic() - self._last >= LOG_SECONDS:
+            self._last = time.monotonic()
+            self._line()
+
+    def _line(self) -> None:
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        rate = self._done / seconds
+        of = f"/{self._total:,}" if self._total is not None else ""
+        line = f"{self._what}: {self._done:,}{of} {self._unit}, {rate:,.1f}/s, {duration(seconds)}"
+        if self._total is not None and 0 < self._done < self._total:
+            line += f", {duration((self._total - self._done) / rate)} left"
+        if self._rejected:
+            line += f", {self._rejected} rejected"
+        say(line)
