@@ -6,11 +6,12 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but more images were reject
 import json
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from texture_store.errors import TextureStoreError, UsageError
+from texture_store.spec import Fit, Intensity, Resize
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -90,19 +91,40 @@ def spec_option(function: Decorated) -> Decorated:
     )(function)
 
 
+_SIZE_HELP = "Pixels of the square or rectangle.  [default: 512]"
+_FIT_HELP = "stretch as the paper does, or centre crop (angles kept)."
+_PIXEL_OPTIONS = (
+    click.option("--size", metavar="512|WxH|native", help=_SIZE_HELP),
+    click.option("--um-per-px", type=float, metavar="X", help="Instead of --size: resample to one physical scale."),
+    click.option("--fit", type=click.Choice(get_args(Fit)), default="stretch", show_default=True, help=_FIT_HELP),
+    click.option(
+        "--resize",
+        type=click.Choice(get_args(Resize)),
+        default="area",
+        show_default=True,
+        help="How pictures are made smaller; nearest is the paper's likely method.",
+    ),
+    click.option(
+        "--databar",
+        default="auto",
+        show_default=True,
+        metavar="auto|none|ROWS",
+        help="Cut the instrument's info strip: found, never, or this many rows.",
+    ),
+    click.option(
+        "--intensity",
+        type=click.Choice(get_args(Intensity)),
+        default="as-is",
+        show_default=True,
+        help="standardize: to a fixed mean and spread.",
+    ),
+    click.option("--range", "value_range", metavar="LO:HI", help="Grey values shown as black and white."),
+)
+
+
 def pixel_options(function: Decorated) -> Decorated:
     """The options that decide what the network sees; `pixel_settings` reads them."""
-    for option in reversed(
-        [
-            click.option("--size", default=None, metavar="512|WxH|native", help="Pixels of the square or rectangle.  [default: 512]"),
-            click.option("--um-per-px", type=float, default=None, metavar="X", help="Instead of --size: resample to one physical scale."),
-            click.option("--fit", type=click.Choice(["stretch", "crop"]), default="stretch", show_default=True, help="stretch as the paper does, or centre crop (angles kept)."),
-            click.option("--resize", type=click.Choice(["area", "bilinear", "nearest"]), default="area", show_default=True, help="How pictures are made smaller."),
-            click.option("--databar", default="auto", show_default=True, metavar="auto|none|ROWS", help="Cut the instrument's info strip."),
-            click.option("--intensity", type=click.Choice(["as-is", "standardize"]), default="as-is", show_default=True, help="standardize: to a fixed mean and spread."),
-            click.option("--range", "value_range", default=None, metavar="LO:HI", help="Grey values shown as black and white."),
-        ]
-    ):  # fmt: skip
+    for option in reversed(_PIXEL_OPTIONS):
         function = option(function)
     return function
 

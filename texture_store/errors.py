@@ -14,7 +14,7 @@
         DimensionMismatchError
       StoreError                             about storage, archive or store
         TransientStoreError (OSError)        the only one that is tried again
-        ObjectNotFoundError (FileNotFoundError), ObjectExistsError (FileExistsError)
+        ObjectNotFoundError (FileNotFoundError), ObjectExistsError (FileExistsError), ObjectChangedError
         StoragePermissionError (PermissionError), StorageFullError (OSError)
         UnsafeStorageError, StoreFormatError
       TableError                             about what the store holds
@@ -143,6 +143,10 @@ class ObjectNotFoundError(StoreError, FileNotFoundError):
 
 class ObjectExistsError(StoreError, FileExistsError):
     """The object is there already, and what exists is never overwritten."""
+
+
+class ObjectChangedError(StoreError):
+    """The object is not the version that was asked for."""
 
 
 class StoragePermissionError(StoreError, PermissionError):

@@ -1,0 +1,122 @@
+"""Ray: started in this process on loopback (`--address local`), or joined (`auto`, HOST). What the cluster can do."""
+
+import os
+import secrets
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+
+from jobs.progress import say
+from texture_store.errors import MissingExtraError, UsageError
+
+MAX_THREADS = 8
+"""Threads of one extract actor on a CPU; more cores make more actors."""
+
+_LOCAL_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # The only switch that makes ray.init use 127.0.0.1 rather than the outward interface (Ray 2.60, measured).
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",
+    # Ray Data's own bars would cross ours.
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How the extract stage spreads over the cluster."""
+
+    actors: int
+    num_gpus: float
+    num_cpus: float
+    threads: int
+    device: str
+
+    def __str__(self) -> str:
+        if self.num_gpus:
+            return f"{self.actors} GPU" + ("s" if self.actors > 1 else "")
+        plural = "s" if self.actors > 1 else ""
+        return f"{self.actors} CPU actor{plural} of {self.threads} thread" + ("s" if self.threads > 1 else "")
+
+
+def address_option(function):  # type: ignore[no-untyped-def]
+    """`--address local|auto|HOST`."""
+    return click.option(
+        "--address",
+        default="local",
+        show_default=True,
+        metavar="local|auto|HOST",
+        help="local: a Ray of its own in this process; auto: the cluster this runs on; HOST:PORT: that cluster.",
+    )(function)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[None]:
+    """A Ray to work with. One that runs in this process already is used and left running.
+
+    Raises:
+        UsageError: no Ray answers at `address`.
+        MissingExtraError: Ray is not installed.
+    """
+    if address == "local":
+        for name, value in _LOCAL_ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        if os.environ["RAY_AUTH_MODE"] == "token":
+            # A token of this run alone, so that nobody else on the machine can talk to it.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError("Ray is not installed; pip install 'texture-store[jobs]'") from None
+    if ray.is_initialized():
+        yield
+        return
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    try:
+        if address == "local":
+            say("starting Ray on this machine")
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+        else:
+            say(f"joining the Ray cluster at {address}")
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"no Ray at {address}: {reason}; start one, or leave out --address") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def local_workers() -> Workers:
+    """What `--address local` will use, told without starting Ray."""
+    import torch
+
+    return _workers(torch.cuda.device_count(), [os.cpu_count() or 1])
+
+
+def cluster_workers() -> Workers:
+    """What the connected cluster offers: one actor per GPU, or actors that share its CPUs."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return _workers(int(sum(node.get("GPU", 0) for node in nodes)), [int(node.get("CPU", 0)) for node in nodes])
+
+
+def _workers(gpus: int, cores: list[int]) -> Workers:
+    if gpus:
+        return Workers(actors=gpus, num_gpus=1, num_cpus=1, threads=1, device="cuda")
+    threads = max(1, min(MAX_THREADS, max(cores, default=1)))
+    actors = max(1, sum(count // threads for count in cores))
+    # An actor asks Ray for half of the cores that its threads use: decoding and writing are small beside the network
+    # and get the other half as their share; the operating system settles the rest.
+    return Workers(actors=actors, num_gpus=0, num_cpus=threads / 2 + 0.25, threads=threads, device="cpu")
