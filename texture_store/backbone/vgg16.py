@@ -1,0 +1,168 @@
+"""VGG16's feature maps, layer by layer, from grey pictures.
+
+Numerics (Ling et al. 2017, as Keras ran it): grey values 0..255 in all three channels, minus the Caffe means,
+RGB-ordered weights, zero padding, maps taken after ReLU.
+
+Shape suffixes: B images, D channels, H and W rows and columns in px.
+"""
+
+import platform
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn.functional import conv2d, max_pool2d
+
+from texture_store.backbone.lineage import CONV_INDICES
+from texture_store.backbone.weights import Weights
+from texture_store.errors import DimensionMismatchError, InvalidSpecError
+from texture_store.spec import LAYERS, MIN_SIDE_PX, Layer, Precision
+
+MEANS_RGB = (123.68, 116.779, 103.939)
+"""Mean grey values of ImageNet that the Caffe model was trained with (Keras' preprocess_input, mode `caffe`)."""
+
+_BLOCKS: tuple[tuple[Layer, tuple[int, ...]], ...] = (
+    ("conv1_2", (0, 2)),
+    ("conv2_2", (5, 7)),
+    ("conv3_3", (10, 12, 14)),
+    ("conv4_3", (17, 19, 21)),
+    ("conv5_3", (24, 26, 28)),
+)
+"""Convolutions of each block, by their place in torchvision's `features`; blocks are parted by 2x2 max pooling."""
+
+
+def has_native_bfloat16(device: str = "cpu") -> bool:
+    """Whether the processor multiplies bfloat16 itself, so that it is faster than float32.
+
+    CPU: AVX-512 BF16, AMX or Arm's BF16 (measured on one with AVX2 alone: torch's bfloat16 convolution is six times
+    slower than float32's). CUDA: compute capability 8 and up.
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+class VGG16:
+    """The 13 convolutions of VGG16 on one device, at one precision.
+
+    Precisions: `float32`; `tf32` (CUDA only); `bfloat16`: weights and activations are bfloat16, sums are float32. On a
+    processor without native bfloat16 the same values are rounded to bfloat16 around float32 convolutions: it costs what
+    float32 costs, and differs from native bfloat16 only in the order of sums.
+
+    Raises InvalidSpecError for a precision that the device does not have.
+    """
+
+    def __init__(self, weights: Weights, *, precision: Precision, device: str = "cpu") -> None:
+        self._device = torch.device(device)
+        if precision == "tf32" and self._device.type != "cuda":
+            raise InvalidSpecError(f"precision tf32 needs a CUDA device and this is {device}; use float32")
+        self._precision = precision
+        self._is_native = precision != "bfloat16" or has_native_bfloat16(device)
+        self._dtype = torch.bfloat16 if precision == "bfloat16" and self._is_native else torch.float32
+        self._means_3 = torch.tensor(MEANS_RGB, device=self._device)
+        self._convolutions = {index: self._convolution(weights, index) for index in CONV_INDICES}
+
+    @property
+    def device_name(self) -> str:
+        """The processor, such as `AMD EPYC` or `NVIDIA H200`."""
+        if self._device.type == "cuda":
+            return torch.cuda.get_device_name(self._device)
+        return str(torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine())
+
+    @property
+    def kernel_path(self) -> str:
+        """What computes the convolutions, such as `cpu AVX2 (avx2), oneDNN, float32`; a map's bits depend on it."""
+        if self._device.type == "cuda":
+            major, minor = torch.cuda.get_device_capability(self._device)
+            return f"cuda {major}.{minor}, cuDNN {_cudnn_version()}, {self._kernel_precision}"
+        library = "oneDNN" if torch.backends.mkldnn.is_available() else "torch"  # type: ignore[no-untyped-call]
+        isa = " ".join(name for name in _ISA if torch.cpu.get_capabilities().get(name, False))
+        vectors = f"{torch.backends.cpu.get_cpu_capability()} ({isa or platform.machine()})"
+        return f"cpu {vectors}, {library}, {self._kernel_precision}"
+
+    @torch.inference_mode()
+    def feature_maps(self, pixels_BHW: torch.Tensor, layers: Collection[Layer]) -> Iterator[tuple[Layer, torch.Tensor]]:
+        """The maps of the layers that are asked for, in depth order; nothing deeper is computed.
+
+        Takes uint8 grey pictures (B, H, W), sides of 32 px and more. Gives (layer, maps (B, D, H, W)) after ReLU,
+        channels last in memory, float32 or bfloat16, side lengths H, H//2, ... H//16. `input` is the float32 array (B,
+        3, H, W) that the network receives (rounded to bfloat16 after that at this precision). Be done with a map before
+        asking for the next one.
+
+        Raises DimensionMismatchError for other arrays and InvalidSpecError for an unknown layer.
+        """
+        _check(pixels_BHW, layers)
+        maps_BDHW = self._input(pixels_BHW)
+        if "input" in layers:
+            yield "input", maps_BDHW
+        wanted = [number for number, (layer, _) in enumerate(_BLOCKS) if layer in layers]
+        if not wanted:
+            return
+        maps_BDHW = self._rounded(maps_BDHW.to(self._dtype))
+        for number, (layer, indices) in enumerate(_BLOCKS[: wanted[-1] + 1]):
+            if number > 0:
+                maps_BDHW = max_pool2d(maps_BDHW, 2)
+            with _fixed_kernels(self._precision):
+                for index in indices:
+                    kernel, bias = self._convolutions[index]
+                    maps_BDHW = self._rounded(conv2d(maps_BDHW, kernel, bias, padding=1).relu_())
+            if number in wanted:
+                yield layer, maps_BDHW
+
+    @property
+    def _kernel_precision(self) -> str:
+        return self._precision if self._is_native else "bfloat16 rounded around float32"
+
+    def _convolution(self, weights: Weights, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        kernel = self._rounded(weights.tensors[f"features.{index}.weight"].to(self._device, self._dtype, copy=True))
+        bias = self._rounded(weights.tensors[f"features.{index}.bias"].to(self._device, self._dtype, copy=True))
+        return kernel.contiguous(memory_format=torch.channels_last), bias
+
+    def _input(self, pixels_BHW: torch.Tensor) -> torch.Tensor:
+        # Written as (B, H, W, 3) and seen as (B, 3, H, W): channels last, which the convolutions need to be fast.
+        grey_BHW1 = pixels_BHW.to(self._device).unsqueeze(-1).to(torch.float32)
+        return (grey_BHW1 - self._means_3).permute(0, 3, 1, 2)
+
+    def _rounded(self, values: torch.Tensor) -> torch.Tensor:
+        """To bfloat16's values, where the processor does not do so itself."""
+        return values if self._is_native else values.to(torch.bfloat16).to(torch.float32)
+
+
+def _cudnn_version() -> int | None:
+    version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return version
+
+
+_ISA = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16", "bf16")
+
+
+def _check(pixels_BHW: torch.Tensor, layers: Collection[Layer]) -> None:
+    unknown = sorted(set(layers) - set(LAYERS))
+    if unknown:
+        raise InvalidSpecError(f"unknown layer {', '.join(unknown)}; the layers are {' '.join(LAYERS)}")
+    shape = tuple(pixels_BHW.shape)
+    if pixels_BHW.dtype != torch.uint8 or len(shape) != 3 or shape[0] < 1 or min(shape[1:]) < MIN_SIDE_PX:
+        raise DimensionMismatchError(
+            f"the network takes uint8 pictures (B, H, W) of {MIN_SIDE_PX} px and more, not {pixels_BHW.dtype} {shape}"
+        )
+
+
+@contextmanager
+def _fixed_kernels(precision: Precision) -> Iterator[None]:
+    """Float32 that is float32 (or TF32 where asked for), and kernels that do not change from run to run.
+
+    The switches are the process's own, so they are put back at once.
+    """
+    # Any: torch has these switches, its annotations do not.
+    cudnn: Any = torch.backends.cudnn
+    mkldnn: Any = torch.backends.mkldnn
+    saved = cudnn.conv.fp32_precision, mkldnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark
+    cudnn.conv.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    mkldnn.conv.fp32_precision = "ieee"
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.conv.fp32_precision, mkldnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark = saved
