@@ -1,0 +1,15 @@
+"""Micrographs with a known ground truth: powders of spheres whose size distribution is stated."""
+
+from texture_store.synthetic.distributions import DISTRIBUTIONS, Component, SizeDistribution
+from texture_store.synthetic.powder import UM_PER_PX, PowderMicrograph, powder
+from texture_store.synthetic.tiff import to_tiff
+
+__all__ = [
+    "DISTRIBUTIONS",
+    "UM_PER_PX",
+    "Component",
+    "PowderMicrograph",
+    "SizeDistribution",
+    "powder",
+    "to_tiff",
+]
