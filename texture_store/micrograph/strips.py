@@ -7,11 +7,13 @@ with straight edges, and text on it, that is, many narrow strokes of high contra
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_TOLERANCES = (1, 12)
-"""Grey levels within which a background counts as flat: in lossless files, and in JPEG, which rings beside text."""
+_TOLERANCES = (1, 12, 28)
+"""Grey levels within which a background counts as flat: in lossless files, and in JPEG, which rings beside text, most
+strongly at low quality."""
 
 _MIN_ROWS = 8
 _MIN_WIDTH_SHARE = 0.4
@@ -55,7 +57,7 @@ def find_strip(levels: NDArray[np.uint8], *, max_bottom: int, max_floating: int)
         return None
     for tolerance in _TOLERANCES:
         best: Strip | None = None
-        for level in _background_levels(levels[first:], tolerance):
+        for level in _background_levels(levels[first:]):
             for strip in _strips_on(levels[first:], level, tolerance):
                 top, bottom = strip.top + first, strip.bottom + first
                 if height - top > (max_bottom if bottom == height else max_floating):
@@ -67,15 +69,15 @@ def find_strip(levels: NDArray[np.uint8], *, max_bottom: int, max_floating: int)
     return None
 
 
-def _background_levels(zone: NDArray[np.uint8], tolerance: int) -> list[int]:
+def _background_levels(zone: NDArray[np.uint8]) -> list[int]:
     """Levels that could be a background: black, white, and the commonest of the zone."""
     counts = np.bincount(zone.ravel(), minlength=256)
-    near = np.convolve(counts, np.ones(2 * tolerance + 1, np.int64), mode="same")
+    near = np.convolve(counts, np.ones(3, np.int64), mode="same")
     chosen: list[int] = []
     for level in [0, 255, *np.argsort(-near, kind="stable").tolist()]:
         if len(chosen) == 6:
             break
-        if near[level] >= 0.02 * zone.size and all(abs(level - other) > 2 * tolerance for other in chosen):
+        if near[level] >= 0.02 * zone.size and all(abs(level - other) > 4 for other in chosen):
             chosen.append(level)
     return chosen
 
@@ -84,7 +86,7 @@ def _strips_on(zone_levels: NDArray[np.uint8], level: int, tolerance: int) -> It
     """Strips of one background level: one for each row that could be the top edge of one."""
     flat = (zone_levels >= max(0, level - tolerance)) & (zone_levels <= min(255, level + tolerance))
     zone = _Zone(zone_levels, flat, level)
-    left, right = _longest_runs(flat)
+    left, right = _longest_runs(_without_gaps(flat))
     for row in np.flatnonzero(right - left >= _MIN_WIDTH_SHARE * flat.shape[1]).tolist():
         box = slice(int(left[row]), int(right[row]))
         if row > 0 and 1 - flat[row - 1, box].mean() >= _MIN_STEP:
@@ -101,35 +103,81 @@ def _judge(zone: _Zone, row: int, box: slice) -> Strip | None:
     is_floating = bottom < len(zone.flat)
     if is_floating and 1 - zone.flat[bottom, box].mean() < _MIN_STEP:
         return None
-    if not _has_text(zone, slice(row, bottom), box):
+    inside = slice(row, bottom)
+    if not (_has_sides(zone, inside, box) and _is_one_level(zone, inside, box) and _has_text(zone, inside, box)):
         return None
-    top = _with_outline(zone, row, box)
-    if is_floating:
-        bottom += _outline_rows_below(zone, bottom, box)
-    return Strip(top, box.start, box.stop, bottom)
+    top = _above_text(zone, row, box)
+    top -= _outline_rows(zone, top - 1, -1, box)
+    return Strip(top, box.start, box.stop, bottom + _outline_rows(zone, bottom, 1, box))
+
+
+def _has_sides(zone: _Zone, rows: slice, box: slice) -> bool:
+    """Whether the box ends at the sides of the image, or at straight vertical edges."""
+    width = zone.flat.shape[1]
+    for inner, outer, gap in ((box.start, box.start - 1, box.start), (box.stop - 1, box.stop, width - box.stop)):
+        if gap > 0.02 * width and not (
+            zone.flat[rows, inner].mean() >= 0.9 and zone.flat[rows, outer].mean() <= 0.5
+        ):
+            return False
+    return True
+
+
+def _above_text(zone: _Zone, row: int, box: slice) -> int:
+    """First background row of the strip, where `row` may be one that lies under a line of its text.
+
+    Rows under text differ from the row above like an edge does; but over text there is clean background again.
+    """
+    reach = max(_MIN_ROWS, len(zone.flat) // 4)
+    share = zone.flat[: row + 1, box].mean(axis=1)
+    while True:
+        over = row - 1
+        while over > max(0, row - reach) and _MIN_BACKGROUND <= share[over] < 0.97:
+            over -= 1
+        if over < 0 or over >= row - 2 or share[over] < 0.97:
+            return row
+        first = over
+        while first > 0 and share[first - 1] >= 0.97:
+            first -= 1
+        if over - first > reach // 2:  # not a margin: the picture itself is as dark, or as bright, up there
+            return over - 1
+        row = first
+
+
+def _is_one_level(zone: _Zone, rows: slice, box: slice) -> bool:
+    """Whether the background is one level, as drawn, not merely a narrow range of levels, as in a smooth picture."""
+    distance = np.abs(zone.levels[rows, box].astype(np.int16) - zone.level)
+    return bool((distance <= 2).mean() >= 0.4)
 
 
 def _bottom_edge(zone: _Zone, row: int, box: slice) -> int:
-    """End (exclusive) of the rows from `row` on that are mostly background, or a drawn line across the box."""
+    """End (exclusive) of the rows from `row` on that are mostly background, or a drawn line between such rows."""
     share = zone.flat[row:, box].mean(axis=1)
-    belongs = share >= _MIN_BACKGROUND
-    for gap in np.flatnonzero(~belongs).tolist():
-        belongs[gap] = _is_line(zone, row + gap, box)
-    ends = np.flatnonzero(~belongs)
-    end = int(ends[0]) if ends.size else len(share)
+    end = last = 0  # rows are counted from `row`; `last` is the end of the rows that are background
+    while end < len(share):
+        if share[end] >= _MIN_BACKGROUND:
+            end += 1
+            last = end
+        elif end - last < _thickest_line(zone) and _line_level(zone, row + end, box) is not None:
+            end += 1
+        else:
+            break
     if end == len(share):
         return len(zone.flat)
-    solid = np.flatnonzero(share[:end] >= 0.9)  # below a floating strip, picture as dark as its background may follow
+    solid = np.flatnonzero(share[:last] >= 0.9)  # below a floating strip, picture as dark as its background may follow
     return row + int(solid[-1]) + 1 if solid.size else row
 
 
-def _is_line(zone: _Zone, row: int, box: slice) -> bool:
-    """Whether a row is drawn over the whole box in one level that is far from the background."""
+def _thickest_line(zone: _Zone) -> int:
+    return 3 + len(zone.flat) // 100
+
+
+def _line_level(zone: _Zone, row: int, box: slice) -> int | None:
+    """Level of a row that is drawn over the whole box in one level far from the background; None for other rows."""
     values = zone.levels[row, box]
-    middle = int(np.median(values))
-    return abs(middle - zone.level) > _STROKE_CONTRAST and bool(
-        (np.abs(values.astype(np.int16) - middle) <= 12).mean() >= 0.9
-    )
+    level = int(np.median(values))
+    if abs(level - zone.level) <= _STROKE_CONTRAST:
+        return None
+    return level if (np.abs(values.astype(np.int16) - level) <= 12).mean() >= 0.9 else None
 
 
 def _has_text(zone: _Zone, rows: slice, box: slice) -> bool:
@@ -146,20 +194,33 @@ def _has_text(zone: _Zone, rows: slice, box: slice) -> bool:
     return bool(np.median(lengths) <= max(8.0, stroke.shape[1] / 40))
 
 
-def _with_outline(zone: _Zone, row: int, box: slice) -> int:
-    """First row of the strip with the line that may be drawn around it."""
-    thickest = 3 + len(zone.flat) // 100
-    for top in range(row, max(0, row - thickest), -1):
-        if not _is_line(zone, top - 1, box):
-            return top
-    return row
+def _outline_rows(zone: _Zone, row: int, step: int, box: slice) -> int:
+    """Rows that the line drawn around a strip takes, from `row` on upwards (step -1) or downwards (step 1).
+
+    JPEG leaves rows of ringing between line and background. Where more rows than a line has are as flat, they are dark
+    or empty picture, and the line is taken as one row thick.
+    """
+    level: int | None = None
+    lines = taken = 0
+    for count in range(1, _thickest_line(zone) + 5):
+        if not 0 <= row < len(zone.flat):
+            break
+        here = _line_level(zone, row, box)
+        if here is not None:
+            if level is not None and abs(here - level) > 2 + 10 * (count > lines + 1):
+                break
+            level, lines, taken = here, lines + 1, count
+        elif lines or np.mean(np.abs(zone.levels[row, box].astype(np.int16) - zone.level) <= 60) < 0.7:
+            break
+        row += step
+    return taken if lines <= _thickest_line(zone) else 1
 
 
-def _outline_rows_below(zone: _Zone, bottom: int, box: slice) -> int:
-    rows = 0
-    while rows < 3 and bottom + rows < len(zone.flat) and _is_line(zone, bottom + rows, box):
-        rows += 1
-    return rows
+def _without_gaps(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask with horizontal gaps closed that are as narrow as the lines between the cells of a bar."""
+    width = 5 + 2 * (mask.shape[1] // 512)
+    closed = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, np.ones((1, width), np.uint8))
+    return np.asarray(closed, np.uint8).view(np.bool_)
 
 
 def _longest_runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
