@@ -12,10 +12,12 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.faults import FaultProxy
 
 # Before anything reads them: no proxy between a test and its own server, no profile of whoever runs the tests, and no
 # waits for an instance's metadata service.
@@ -89,6 +91,33 @@ def s3_url(s3_server: str) -> str:
     name = f"test-{uuid.uuid4().hex[:12]}"
     connect("s3", patient=True).mkdir(name)
     return f"s3://{name}"
+
+
+@pytest.fixture
+def s3_faults(s3_server: str, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """A proxy that fails requests on demand; the AWS environment points to it for one test."""
+    proxy = FaultProxy(s3_server)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def without_rights() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """A block in which this process has an ordinary user's rights, since no file is closed to root."""
+
+    @contextlib.contextmanager
+    def block() -> Iterator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return block
 
 
 @contextlib.contextmanager

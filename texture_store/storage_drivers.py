@@ -311,9 +311,9 @@ class OtherObjects:
 
 def _nanoseconds(moment: object) -> str | None:
     if isinstance(moment, datetime):
-        return str(int(moment.timestamp() * 1_000_000) * 1000)
+        moment = moment.timestamp()
     if isinstance(moment, int | float):
-        return str(int(moment * 1_000_000_000))
+        return str(round(moment * 1_000_000) * 1000)  # a float holds today's time to about 0.2 us
     return None if moment is None else str(moment)
 
 
