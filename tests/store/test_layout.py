@@ -1,0 +1,104 @@
+import pytest
+
+from texture_store.errors import InvalidNameError
+from texture_store.store import layout
+
+SPEC = "s" + "0123456789" * 2
+
+
+def test_paths_are_those_of_the_published_layout():
+    assert layout.snapshot_path("steel", 3) == "index/dataset=steel/snapshot-3.parquet"
+    assert layout.weights_path("a" * 64) == f"weights/{'a' * 64}.safetensors"
+    assert layout.spec_path(SPEC) == f"specs/{SPEC}.json"
+    assert layout.micrographs_path("steel", SPEC, "ab12") == f"micrographs/dataset=steel/spec={SPEC}/ab12.parquet"
+    assert layout.rejected_path("steel", SPEC, "ab12") == f"rejected/dataset=steel/spec={SPEC}/ab12.parquet"
+    assert (
+        layout.features_path("steel", SPEC, "gram", "conv4_3", "ab12")
+        == f"features/dataset=steel/spec={SPEC}/encoder=gram/layer=conv4_3/ab12.parquet"
+    )
+    assert (
+        layout.samples_path("steel", SPEC, "input", "ab12")
+        == f"samples/dataset=steel/spec={SPEC}/layer=input/ab12.parquet"
+    )
+    assert (
+        layout.dictionary_path("steel", SPEC, "input", "d" + "0" * 20)
+        == f"dictionaries/dataset=steel/spec={SPEC}/layer=input/d{'0' * 20}.parquet"
+    )
+    assert (
+        layout.commit_path("steel", SPEC, "featurize-0a", "ab12")
+        == f"commits/dataset=steel/spec={SPEC}/featurize-0a/ab12.json"
+    )
+    assert layout.checkpoint_path("steel", SPEC, 2) == f"commits/dataset=steel/spec={SPEC}/checkpoint-2.parquet"
+
+
+@pytest.mark.parametrize("name", ["steel", "a", "steel-2_b"])
+def test_an_allowed_dataset_name_stays_as_it_is(name):
+    assert layout.check_dataset(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "Steel", "1steel", "a/b", "..", "a b", "a\n", "ä", "-a", "a=b", "a" * 101])
+def test_a_dataset_name_that_is_not_allowed_is_refused_in_one_line(name):
+    with pytest.raises(InvalidNameError, match="lower-case") as caught:
+        layout.snapshot_path(name, 1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shard", ["", "../x", "a/b", "a.b", "A", ".a", "a\n"])
+def test_a_shard_name_that_could_leave_its_folder_is_refused(shard):
+    with pytest.raises(InvalidNameError):
+        layout.features_path("steel", SPEC, "mean", "input", shard)
+
+
+def test_specs_encoders_layers_steps_and_digests_are_checked():
+    for wrong in (
+        lambda: layout.spec_path("0123"),
+        lambda: layout.micrographs_path("steel", "../../x", "a"),
+        lambda: layout.features_path("steel", SPEC, "median", "input", "a"),
+        lambda: layout.features_path("steel", SPEC, "mean", "fc6", "a"),
+        lambda: layout.samples_path("steel", SPEC, "fc6", "a"),
+        lambda: layout.commit_path("steel", SPEC, "../x", "a"),
+        lambda: layout.weights_path("abc"),
+        lambda: layout.snapshot_path("steel", 0),
+    ):
+        with pytest.raises(InvalidNameError):
+            wrong()
+
+
+def test_a_path_is_parsed_back_to_its_names():
+    assert layout.parse_snapshot_path(layout.snapshot_path("steel", 12)) == ("steel", 12)
+    assert layout.parse_checkpoint_path(layout.checkpoint_path("steel", SPEC, 7)) == 7
+    assert layout.parse_commit_path(layout.commit_path("steel", SPEC, "featurize-0a", "ab")) == (
+        "featurize-0a",
+        "ab",
+        0,
+    )
+    assert layout.parse_commit_path(layout.commit_path("steel", SPEC, "featurize-0a", "ab", 2))[2] == 2
+
+
+def test_foreign_objects_are_not_parsed():
+    assert layout.parse_snapshot_path("index/dataset=Steel/snapshot-1.parquet") is None
+    assert layout.parse_snapshot_path("index/dataset=steel/snapshot-01.parquet") is None
+    assert layout.parse_snapshot_path("index/dataset=steel/notes.txt") is None
+    assert layout.parse_checkpoint_path(layout.commit_path("steel", SPEC, "a", "b")) is None
+    assert layout.parse_commit_path(layout.checkpoint_path("steel", SPEC, 7)) is None
+    assert layout.parse_commit_path(f"commits/dataset=steel/spec={SPEC}/a/b.json~") is None
+
+
+def test_only_table_files_of_the_own_dataset_and_spec_count_as_such():
+    assert layout.is_table_path(layout.features_path("steel", SPEC, "gram", "conv4_3", "ab"), "steel", SPEC)
+    assert layout.is_table_path(layout.rejected_path("steel", SPEC, "ab"), "steel", SPEC)
+    for path in (
+        "/etc/passwd",
+        f"/micrographs/dataset=steel/spec={SPEC}/a.parquet",
+        f"micrographs/dataset=steel/spec={SPEC}/../a.parquet",
+        f"micrographs/dataset=steel/spec={SPEC}/./a.parquet",
+        f"micrographs/dataset=steel/spec={SPEC}//a.parquet",
+        f"micrographs/dataset=steel/spec={SPEC}/a.json",
+        f"micrographs/dataset=steel/spec={SPEC}/a\\b.parquet",
+        f"micrographs/dataset=iron/spec={SPEC}/a.parquet",
+        f"micrographs/dataset=steel/spec=s{'1' * 20}/a.parquet",
+        f"commits/dataset=steel/spec={SPEC}/a.parquet",
+        f"s3://bucket/dataset=steel/spec={SPEC}/a.parquet",
+        "",
+    ):
+        assert not layout.is_table_path(path, "steel", SPEC), path

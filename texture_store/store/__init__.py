@@ -1,0 +1,1 @@
+"""Vectors <-> Parquet: where everything lies, how it gets there once and whole, and how it is read."""

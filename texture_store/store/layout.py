@@ -1,0 +1,162 @@
+"""Where everything lies in a store: each path as a function of checked names. All paths are relative to STORE."""
+
+import re
+from typing import get_args
+
+from texture_store.errors import InvalidNameError
+from texture_store.spec import Encoder, Layer
+
+STORE_FILE = "store.json"
+
+_DATASET = re.compile(r"[a-z][a-z0-9_-]{0,99}")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,99}")
+_SHARD = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+_SPEC = re.compile(r"s[0-9a-f]{20,64}")
+_DICTIONARY = re.compile(r"d[0-9a-f]{20,64}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PART = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9_=.-]*")
+_TABLES = ("micrographs", "features", "rejected", "samples", "dictionaries")
+
+
+def check_dataset(name: str) -> str:
+    """A dataset's name as it is; InvalidNameError when it is not allowed."""
+    if _DATASET.fullmatch(name) is None:
+        raise InvalidNameError(
+            f"dataset {name!r}: not allowed; use lower-case letters, digits, - and _, and begin with a letter"
+        )
+    return name
+
+
+def weights_path(digest: str) -> str:
+    """The weights' tensors."""
+    return f"weights/{_checked(_DIGEST, digest, 'weights')}.safetensors"
+
+
+def spec_path(spec: str) -> str:
+    """A feature spec's canonical JSON."""
+    return f"specs/{_checked(_SPEC, spec, 'spec')}.json"
+
+
+def snapshots_folder(dataset: str) -> str:
+    """The folder of a dataset's index snapshots."""
+    return f"index/dataset={check_dataset(dataset)}"
+
+
+def snapshot_path(dataset: str, number: int) -> str:
+    """The whole membership of a dataset at one time."""
+    return f"{snapshots_folder(dataset)}/snapshot-{_number(number)}.parquet"
+
+
+def parse_snapshot_path(path: str) -> tuple[str, int] | None:
+    """(dataset, number) of a snapshot's path; None for any other path."""
+    found = re.fullmatch(r"index/dataset=([^/]+)/snapshot-([1-9][0-9]{0,8})\.parquet", path)
+    if found is None or _DATASET.fullmatch(found[1]) is None:
+        return None
+    return found[1], int(found[2])
+
+
+def micrographs_folder(dataset: str, spec: str) -> str:
+    """The folder of the facts that were read from each file."""
+    return f"micrographs/{_dataset_spec(dataset, spec)}"
+
+
+def micrographs_path(dataset: str, spec: str, shard: str) -> str:
+    """Facts read from each file."""
+    return f"{micrographs_folder(dataset, spec)}/{check_shard(shard)}.parquet"
+
+
+def features_folder(dataset: str, spec: str, encoder: Encoder, layer: Layer) -> str:
+    """The folder of one encoder at one layer: files of one schema."""
+    if encoder not in get_args(Encoder) or layer not in get_args(Layer):
+        raise InvalidNameError(f"{encoder} at {layer}: no such encoder or layer")
+    return f"features/{_dataset_spec(dataset, spec)}/encoder={encoder}/layer={layer}"
+
+
+def features_path(dataset: str, spec: str, encoder: Encoder, layer: Layer, shard: str) -> str:
+    """One vector per image."""
+    return f"{features_folder(dataset, spec, encoder, layer)}/{check_shard(shard)}.parquet"
+
+
+def rejected_path(dataset: str, spec: str, shard: str) -> str:
+    """Images without features, and why."""
+    return f"rejected/{_dataset_spec(dataset, spec)}/{check_shard(shard)}.parquet"
+
+
+def samples_path(dataset: str, spec: str, layer: Layer, shard: str) -> str:
+    """Sampled descriptors."""
+    return f"samples/{_dataset_spec(dataset, spec)}/layer={_layer(layer)}/{check_shard(shard)}.parquet"
+
+
+def dictionary_path(dataset: str, spec: str, layer: Layer, dictionary: str) -> str:
+    """The words of one layer of a dictionary set."""
+    name = _checked(_DICTIONARY, dictionary, "dictionary")
+    return f"dictionaries/{_dataset_spec(dataset, spec)}/layer={_layer(layer)}/{name}.parquet"
+
+
+def commits_folder(dataset: str, spec: str) -> str:
+    """The folder of commit records and checkpoints."""
+    return f"commits/{_dataset_spec(dataset, spec)}"
+
+
+def commit_path(dataset: str, spec: str, step: str, shard: str, attempt: int = 0) -> str:
+    """A commit record; `attempt` counts the broken records of this name that are in its way."""
+    suffix = f".{attempt}" if attempt else ""
+    return f"{commits_folder(dataset, spec)}/{_checked(_NAME, step, 'step')}/{check_shard(shard)}{suffix}.json"
+
+
+def parse_commit_path(path: str) -> tuple[str, str, int] | None:
+    """(step, shard, attempt) of a commit record's path; None for any other path."""
+    found = re.fullmatch(r"commits/[^/]+/[^/]+/([^/]+)/([^/.]+)(?:\.([1-9][0-9]{0,3}))?\.json", path)
+    if found is None or _NAME.fullmatch(found[1]) is None or _SHARD.fullmatch(found[2]) is None:
+        return None
+    return found[1], found[2], int(found[3] or 0)
+
+
+def checkpoint_path(dataset: str, spec: str, number: int) -> str:
+    """Commit records folded into one file."""
+    return f"{commits_folder(dataset, spec)}/checkpoint-{_number(number)}.parquet"
+
+
+def parse_checkpoint_path(path: str) -> int | None:
+    """The number of a checkpoint; None for any other path."""
+    found = re.fullmatch(r"commits/[^/]+/[^/]+/checkpoint-([1-9][0-9]{0,8})\.parquet", path)
+    return None if found is None else int(found[1])
+
+
+def check_shard(name: str) -> str:
+    """A shard's name as it is; InvalidNameError when it is not allowed."""
+    return _checked(_SHARD, name, "shard")
+
+
+def is_table_path(path: str, dataset: str, spec: str) -> bool:
+    """Whether a path that was read from a commit record is a table file of this dataset and spec, and nothing else."""
+    parts = path.split("/")
+    return (
+        len(parts) >= 4
+        and parts[0] in _TABLES
+        and parts[1:3] == [f"dataset={dataset}", f"spec={spec}"]
+        and all(_PART.fullmatch(part) for part in parts)
+        and path.endswith(".parquet")
+    )
+
+
+def _dataset_spec(dataset: str, spec: str) -> str:
+    return f"dataset={check_dataset(dataset)}/spec={_checked(_SPEC, spec, 'spec')}"
+
+
+def _layer(layer: Layer) -> Layer:
+    if layer not in get_args(Layer):
+        raise InvalidNameError(f"{layer}: no such layer")
+    return layer
+
+
+def _number(number: int) -> int:
+    if number < 1:
+        raise InvalidNameError(f"number {number}: counting begins at 1")
+    return number
+
+
+def _checked(pattern: re.Pattern[str], name: str, what: str) -> str:
+    if pattern.fullmatch(name) is None:
+        raise InvalidNameError(f"{what} {name!r}: not a name of a {what}")
+    return name
