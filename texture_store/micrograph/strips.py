@@ -55,9 +55,10 @@ def find_strip(levels: NDArray[np.uint8], *, max_bottom: int, max_floating: int)
     first = max(0, height - deepest - 8)  # 8 rows of picture to see the edge against
     if deepest < _MIN_ROWS:
         return None
+    backgrounds = _background_levels(levels[first:])
     for tolerance in _TOLERANCES:
         best: Strip | None = None
-        for level in _background_levels(levels[first:]):
+        for level in backgrounds:
             for strip in _strips_on(levels[first:], level, tolerance):
                 top, bottom = strip.top + first, strip.bottom + first
                 if height - top > (max_bottom if bottom == height else max_floating):
@@ -106,7 +107,7 @@ def _judge(zone: _Zone, row: int, box: slice) -> Strip | None:
     inside = slice(row, bottom)
     if not (_has_sides(zone, inside, box) and _is_one_level(zone, inside, box) and _has_text(zone, inside, box)):
         return None
-    top = _above_text(zone, row, box)
+    top = _over_ringing(zone, _above_text(zone, row, box), box)
     top -= _outline_rows(zone, top - 1, -1, box)
     return Strip(top, box.start, box.stop, bottom + _outline_rows(zone, bottom, 1, box))
 
@@ -128,7 +129,7 @@ def _above_text(zone: _Zone, row: int, box: slice) -> int:
     Rows under text differ from the row above like an edge does; but over text there is clean background again.
     """
     reach = max(_MIN_ROWS, len(zone.flat) // 4)
-    share = zone.flat[: row + 1, box].mean(axis=1)
+    share = (np.abs(zone.levels[: row + 1, box].astype(np.int16) - zone.level) <= 12).mean(axis=1)
     while True:
         over = row - 1
         while over > max(0, row - reach) and _MIN_BACKGROUND <= share[over] < 0.97:
@@ -141,6 +142,19 @@ def _above_text(zone: _Zone, row: int, box: slice) -> int:
         if over - first > reach // 2:  # not a margin: the picture itself is as dark, or as bright, up there
             return over - 1
         row = first
+
+
+def _over_ringing(zone: _Zone, row: int, box: slice) -> int:
+    """The strip's first row, where JPEG (blocks of 8 rows) made the topmost background rows uneven."""
+    over = row
+    while over > 0 and _share_near(zone, over - 1, box, max(_TOLERANCES)) >= 0.9:
+        over -= 1
+    return over if row - over < 8 else row
+
+
+def _share_near(zone: _Zone, row: int, box: slice, tolerance: int) -> float:
+    """Share of a row's pixels that are within `tolerance` of the background."""
+    return float((np.abs(zone.levels[row, box].astype(np.int16) - zone.level) <= tolerance).mean())
 
 
 def _is_one_level(zone: _Zone, rows: slice, box: slice) -> bool:
@@ -210,7 +224,7 @@ def _outline_rows(zone: _Zone, row: int, step: int, box: slice) -> int:
             if level is not None and abs(here - level) > 2 + 10 * (count > lines + 1):
                 break
             level, lines, taken = here, lines + 1, count
-        elif lines or np.mean(np.abs(zone.levels[row, box].astype(np.int16) - zone.level) <= 60) < 0.7:
+        elif lines or _share_near(zone, row, box, 60) < 0.7:
             break
         row += step
     return taken if lines <= _thickest_line(zone) else 1
