@@ -48,7 +48,7 @@ WEED_MASTER_VOLUME_GROWTH_COPY_1=1 "$weed" -logtostderr=true server -dir="$data"
   -master.electionTimeout=1s -master.heartbeatInterval=300ms -volume.readMode=local >"$data/server.log" 2>&1 &
 server=$!
 # SIGTERM takes it half a minute; what it has acknowledged survives SIGKILL.
-trap 'kill -KILL "$server" 2>/dev/null || true; [ -z "${temporary:-}" ] || rm -rf "$temporary"' EXIT
+trap '{ kill -KILL "$server"; wait "$server"; } 2>/dev/null || true; [ -z "${temporary:-}" ] || rm -rf "$temporary"' EXIT
 trap 'exit 130' INT TERM
 
 for _ in $(seq 150); do
