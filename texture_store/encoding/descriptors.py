@@ -14,7 +14,7 @@ import torch
 
 from texture_store.errors import DimensionMismatchError
 
-BLOCK_ROWS = 2048
+BLOCK_ROWS = 1024
 """Descriptors that are summed in float32; sums of blocks are float64, so that 262,144 positions lose no digits."""
 
 _CPU_PIECE_BYTES = 4 << 20

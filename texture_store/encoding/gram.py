@@ -15,7 +15,7 @@ from texture_store.encoding.descriptors import BLOCK_ROWS, check_maps, gather
 def gram(maps_BDHW: torch.Tensor) -> torch.Tensor:
     """Gram matrices as packed upper triangles: (B, D, H, W) to float32 (B, D (D + 1) / 2), row-major as in packing.py.
 
-    Products are summed in float32 within blocks of 2048 positions and in float64 over the blocks, whatever the maps'
+    Products are summed in float32 within blocks of 1024 positions and in float64 over the blocks, whatever the maps'
     type. (Half precision would overflow: sums pass 65504 as soon as a channel's rms passes 0.5 in conv1_2 at 512x512.)
     Raises DimensionMismatchError.
     """
