@@ -52,10 +52,15 @@ def write_table(storage: Storage, path: str, table: pa.Table) -> FileRecord:
     try:
         storage.create(path, data)
     except ObjectExistsError:
-        data = storage.read(path)
-        rows = _parse(data, storage.url_of(path), table.schema, columns=[]).num_rows
-        return FileRecord(path=path, rows=rows, bytes=len(data), sha256=_sha256(data), adopted=True)
+        return adopt_table(storage, path, table.schema)
     return FileRecord(path=path, rows=table.num_rows, bytes=len(data), sha256=_sha256(data))
+
+
+def adopt_table(storage: Storage, path: str, schema: pa.Schema) -> FileRecord:
+    """The record of a file that exists. Raises SchemaMismatchError when it is not one of this table."""
+    data = storage.read(path)
+    rows = _parse(data, storage.url_of(path), schema, columns=[]).num_rows
+    return FileRecord(path=path, rows=rows, bytes=len(data), sha256=_sha256(data), adopted=True)
 
 
 def read_table(storage: Storage, path: str, schema: pa.Schema | None = None) -> pa.Table:
