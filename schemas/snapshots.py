@@ -21,7 +21,7 @@ SNAPSHOT = table(
         optional("etag", pa.string()),  # of the object, where storage gives one
         optional("mtime", pa.string()),  # of the file or tar member, ns since 1970
         column("object_version", pa.string()),  # etag, or size and mtime, of `uri`: checked again before reading
-        optional("sidecar", pa.string()),  # metadata file beside the image
+        optional("sidecar", pa.string()),  # metadata file beside it: uri@version; in a tar, member@offset+size
         column("shard", pa.string()),
         optional("label", pa.string()),
         optional("specimen", pa.string()),

@@ -26,7 +26,7 @@ from texture_store.errors import (
 from texture_store.storage_drivers import Driver, LocalFiles, ObjectInfo, OnSkip, OtherObjects, S3Objects, connect
 from texture_store.storage_errors import translate
 
-__all__ = ["ObjectInfo", "Storage", "open_storage"]
+__all__ = ["ObjectInfo", "Storage", "open_parent", "open_storage"]
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -42,6 +42,15 @@ def open_storage(url: str) -> "Storage":
     Raises UsageError for credentials in the URL and for a protocol that nobody knows.
     """
     return Storage(url)
+
+
+def open_parent(url: str) -> tuple["Storage", str]:
+    """The storage of a file's folder, and the file's name in it. Raises UsageError as `open_storage` does."""
+    whole = open_storage(url)
+    _, slash, name = whole.full_path().rpartition("/")
+    if not slash or not name:
+        raise UsageError(f"{whole.url}: not the URL of a file")
+    return open_storage(whole.url[: -len(name)]), name
 
 
 class Storage:

@@ -1,0 +1,1 @@
+"""Which micrographs: list an archive, join labels, assign shards, fetch bytes."""
