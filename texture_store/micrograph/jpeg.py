@@ -3,6 +3,8 @@
 import struct
 from dataclasses import dataclass
 
+import numpy as np
+
 from texture_store.errors import UnreadableImageError
 
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
@@ -51,3 +53,10 @@ def with_filler(data: bytes, frame: Frame) -> bytes:
     """
     end = data.find(b"\xff\xd9", frame.scan)
     return data[:end] + _FILLER + data[end:] if end >= 0 else data
+
+
+def last_block(pixels: np.ndarray) -> np.ndarray:
+    """The last corner of the picture (H, W[, C]): at most 2 x 2 px that lie in one 8 x 8 block. Not more of it, because
+    colour is smoothed over the block's edges."""
+    top, left = ((length - 1) // 8 * 8 for length in pixels.shape[:2])
+    return pixels[top:, left:][-2:, -2:]

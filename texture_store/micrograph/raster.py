@@ -59,12 +59,16 @@ def decode_jpeg(data: bytes, *, max_pixels: int) -> Decoded:
     image.load()
     pixels = np.asarray(image)
     # Missing blocks come out uniform, or in a progressive stream only coarse: only then is a second look needed.
-    if frame.is_progressive or np.ptp(pixels[-8:, -8:], axis=(0, 1)).max() == 0:
+    if frame.is_progressive or _is_uniform(jpeg.last_block(pixels)):
         again = JpegImagePlugin.JpegImageFile(io.BytesIO(jpeg.with_filler(data, frame)))
         if not np.array_equal(pixels, np.asarray(again)):
             raise UnreadableImageError("truncated JPEG: it ends before its pixels do")
     grey, bits, is_colour, notes = _grey(image)
     return Decoded(grey, bits, False, "JPEG", 1, is_colour, notes)
+
+
+def _is_uniform(pixels: np.ndarray) -> bool:
+    return bool((pixels == pixels[:1, :1]).all())
 
 
 def decode_bmp(data: bytes, *, max_pixels: int) -> Decoded:
