@@ -69,11 +69,11 @@ def test_mean_grey_and_contrast_hardly_tell_the_powders_apart() -> None:
     greys, labels = [], []
     for label, distribution in enumerate(DISTRIBUTIONS):
         for seed in range(24):
-            pixels = powder(distribution, seed=seed, size=96).pixels
+            pixels = powder(distribution, seed=seed, size=64).pixels
             greys.append((pixels.mean(), pixels.std()))
             labels.append(label)
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    forest = RandomForestClassifier(200, random_state=0)
+    forest = RandomForestClassifier(100, random_state=0)
     predicted = cross_val_predict(forest, np.array(greys), labels, cv=folds)
     assert f1_score(labels, predicted, average="weighted") < 0.25  # chance: 0.125
 

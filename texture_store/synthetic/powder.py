@@ -9,7 +9,7 @@ import numpy.typing as npt
 from texture_store.errors import UsageError
 from texture_store.synthetic.bed import Bed, drop_spheres
 from texture_store.synthetic.databar import add_databar
-from texture_store.synthetic.distributions import SizeDistribution
+from texture_store.synthetic.distributions import Radii, SizeDistribution
 from texture_store.synthetic.exposure import draw_exposure, expose
 from texture_store.synthetic.relief import visible_surface
 from texture_store.synthetic.shading import secondary_electron_signal
@@ -54,13 +54,7 @@ def powder(distribution: SizeDistribution, *, seed: int, size: int = 512, databa
     The same distribution, seed and size give the same bytes on one machine. A seed gives unrelated powders for two
     distributions. UsageError for a negative seed and a size outside MIN_SIZE_PX..MAX_SIZE_PX.
     """
-    if seed < 0:
-        raise UsageError(f"seed {seed} is negative; give 0 or more")
-    if not MIN_SIZE_PX <= size <= MAX_SIZE_PX:
-        raise UsageError(f"a powder of {size} px is not possible; give {MIN_SIZE_PX} to {MAX_SIZE_PX}")
-    rng = np.random.default_rng([seed, zlib.crc32(distribution.name.encode())])
-    side_um = size * UM_PER_PX + 2 * MARGIN_UM
-    radii_um = distribution.sample(rng, round(SPHERES_PER_UM2 * side_um**2))
+    rng, side_um, radii_um = _particles(distribution, seed, size)
     bed = drop_spheres(radii_um, side_um, rng)
     relief = visible_surface(bed, size=size, um_per_px=UM_PER_PX, margin_um=MARGIN_UM)
     signal = secondary_electron_signal(bed, relief, um_per_px=UM_PER_PX, margin_um=MARGIN_UM, rng=rng)
@@ -69,3 +63,19 @@ def powder(distribution: SizeDistribution, *, seed: int, size: int = 512, databa
     if databar:
         pixels, databar_rows = add_databar(pixels, um_per_px=UM_PER_PX, sample=f"powder {seed}")
     return PowderMicrograph(pixels, UM_PER_PX, distribution, bed, MARGIN_UM, databar_rows, seed)
+
+
+def powder_radii(distribution: SizeDistribution, *, seed: int, size: int = 512) -> Radii:
+    """(n,) float64 radii in um of the spheres of `powder` with these settings, without drawing it."""
+    return _particles(distribution, seed, size)[2]
+
+
+def _particles(distribution: SizeDistribution, seed: int, size: int) -> tuple[np.random.Generator, float, Radii]:
+    """The generator after its first use, the side of the bed in um, and the radii of the spheres."""
+    if seed < 0:
+        raise UsageError(f"seed {seed} is negative; give 0 or more")
+    if not MIN_SIZE_PX <= size <= MAX_SIZE_PX:
+        raise UsageError(f"a powder of {size} px is not possible; give {MIN_SIZE_PX} to {MAX_SIZE_PX}")
+    rng = np.random.default_rng([seed, zlib.crc32(distribution.name.encode())])
+    side_um = size * UM_PER_PX + 2 * MARGIN_UM
+    return rng, side_um, distribution.sample(rng, round(SPHERES_PER_UM2 * side_um**2))
