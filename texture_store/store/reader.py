@@ -1,0 +1,160 @@
+"""Opening a store and asking it: datasets, snapshots, images, features, SQL."""
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from schemas import MICROGRAPHS, REJECTED
+from texture_store.objects import Storage
+from texture_store.spec import Encoder, FeatureSpec, Layer
+from texture_store.store.catalog import Catalog
+from texture_store.store.choice import choose_spec, default_spec
+from texture_store.store.features import Features
+from texture_store.store.members import read_members
+from texture_store.store.opening import open_for_reading
+from texture_store.store.snapshots import latest_snapshot, list_datasets, list_snapshots, read_snapshot
+from texture_store.store.status import DatasetStatus, dataset_status
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def open_store(url: str) -> "Store":
+    """The store at a URL (a path, `s3://...`), for reading.
+
+    Raises StoreFormatError when there is none or a newer release wrote it, UsageError for a URL that is not allowed.
+    """
+    return Store(open_for_reading(url))
+
+
+class Store:
+    """A store, for reading. Nothing is kept between calls: each sees what is committed at that time."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def __repr__(self) -> str:
+        return f"<Store {self.storage.url}>"
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self.storage.url
+
+    def datasets(self) -> list[str]:
+        """Names of the datasets that have been indexed, sorted."""
+        return list_datasets(self.storage)
+
+    def snapshots(self, dataset: str) -> list[int]:
+        """Numbers of a dataset's index snapshots, rising; the last is the current one. Raises DatasetNotFoundError."""
+        return list_snapshots(self.storage, dataset) or [latest_snapshot(self.storage, dataset).number]
+
+    def images(self, dataset: str, *, snapshot: int | None = None) -> pa.Table:
+        """The members of a snapshot (schemas.snapshot_schema), sorted by path: image_id, path, label, meta_ ...
+
+        Raises DatasetNotFoundError and SnapshotNotFoundError, as everything here does.
+        """
+        return self.catalog(dataset, snapshot).snapshot.table
+
+    def specs(self, dataset: str) -> dict[str, FeatureSpec]:
+        """The specs that the dataset has commits of, by fingerprint."""
+        catalog = self.catalog(dataset)
+        return {fingerprint: catalog.spec(fingerprint) for fingerprint in catalog.fingerprints()}
+
+    def features(
+        self,
+        dataset: str,
+        *,
+        encoder: Encoder,
+        layer: Layer,
+        spec: str | None = None,
+        snapshot: int | None = None,
+        um_per_px: float | None = None,
+        tolerance: float = 0.1,
+    ) -> Features:
+        """The features of a snapshot's images (the current one), in the snapshot's order (by path).
+
+        Args:
+            dataset: its name.
+            encoder: mean, max, gram or vlad.
+            layer: conv1_2 ... conv5_3, or `input`.
+            spec: fingerprint of a spec, or an unambiguous start of one. Else that of the newest commit that covers the
+                whole snapshot; when none does, the one that covers most, with a warning. Never one with random weights
+                unless it is named.
+            snapshot: number of an earlier snapshot.
+            um_per_px: only images that the network saw at this scale; see `Features.at_scale`.
+            tolerance: relative, for `um_per_px`.
+
+        Raises DatasetNotFoundError, SnapshotNotFoundError, UsageError, and FeaturesNotFoundError, which says what
+        there is.
+        """
+        catalog = self.catalog(dataset, snapshot)
+        choice = choose_spec(catalog, (encoder, layer), spec)
+        if choice.note:
+            warnings.warn(f"dataset {dataset}, {encoder} {layer}: {choice.note}", stacklevel=2)
+        found = read_features(catalog, encoder, layer, choice.spec, choice.pending)
+        return found if um_per_px is None else found.at_scale(um_per_px, tolerance=tolerance)
+
+    def micrographs(self, dataset: str, *, spec: str | None = None, snapshot: int | None = None) -> pa.Table:
+        """Facts that were read from each file of a snapshot (schemas.MICROGRAPHS), sorted by path."""
+        catalog = self.catalog(dataset, snapshot)
+        fingerprint = default_spec(catalog, spec)
+        files = [] if fingerprint is None else catalog.micrograph_files(fingerprint)
+        return read_members(self.storage, files, MICROGRAPHS)
+
+    def rejected(self, dataset: str, *, spec: str | None = None, snapshot: int | None = None) -> pa.Table:
+        """Images of a snapshot that have no features, and why (schemas.REJECTED), sorted by path."""
+        catalog = self.catalog(dataset, snapshot)
+        fingerprint = default_spec(catalog, spec)
+        files = [] if fingerprint is None else catalog.rejected_files(fingerprint)
+        return read_members(self.storage, files, REJECTED)
+
+    def duckdb(self) -> "DuckDBPyConnection":
+        """A DuckDB connection of its own (in memory) with views of all datasets at their current snapshots.
+
+        images, micrographs, features, rejected, feature_sets; `all_features`, `all_micrographs` and `all_rejected` also
+        have the specs that are not the chosen ones. See `texture_store.store.views`. The views show what was committed
+        when it was opened.
+        """
+        from texture_store.store.views import connect
+
+        return connect(self.storage)
+
+    def status(self, dataset: str) -> DatasetStatus:
+        """How far a dataset is: indexed, featurized, rejected and pending, for each spec, encoder and layer."""
+        return dataset_status(self.catalog(dataset))
+
+    def catalog(self, dataset: str, snapshot: int | None = None) -> Catalog:
+        """What the commits say about one dataset now."""
+        return read_catalog(self.storage, dataset, snapshot)
+
+
+def read_catalog(storage: Storage, dataset: str, snapshot: int | None = None) -> Catalog:
+    """The catalog of a dataset at a snapshot (the current one). Raises DatasetNotFoundError, SnapshotNotFoundError."""
+    if snapshot is None:
+        return Catalog(storage, latest_snapshot(storage, dataset))
+    return Catalog(storage, read_snapshot(storage, dataset, snapshot))
+
+
+def read_features(catalog: Catalog, encoder: Encoder, layer: Layer, spec: FeatureSpec, pending: int) -> Features:
+    """One feature set of a catalog; no feature file is opened yet."""
+    fingerprint = spec.fingerprint
+    table = catalog.snapshot.table
+    every = Features(
+        storage=catalog.storage,
+        dataset=catalog.dataset,
+        snapshot=catalog.snapshot.number,
+        encoder=encoder,
+        layer=layer,
+        spec=spec,
+        pending=pending,
+        members=table,
+        files=catalog.feature_files(fingerprint, (encoder, layer)),
+        micrographs=catalog.micrograph_files(fingerprint),
+    )
+    has = np.zeros(table.num_rows + 1, bool)  # the last one is for -1
+    for file in every.files:
+        has[file.rows] = True
+    return every.subset(has[:-1])

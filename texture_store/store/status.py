@@ -1,0 +1,96 @@
+"""How far a dataset is: what is indexed, featurized, rejected and pending, for each spec, encoder and layer."""
+
+from collections import Counter
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas import REJECTED
+from texture_store.store.catalog import Catalog
+from texture_store.store.choice import chosen_pairs
+from texture_store.store.members import read_members
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class FeatureSetStatus(_Frozen):
+    """One encoder at one layer; indexed = featurized + rejected + pending."""
+
+    encoder: str
+    layer: str
+    featurized: int
+    rejected: int
+    pending: int
+    newest_commit: str
+    """ISO 8601, UTC."""
+    chosen: bool
+    """Whether commands and readers take this spec when none is named."""
+
+
+class SpecStatus(_Frozen):
+    """One spec of a dataset."""
+
+    spec: str
+    description: str
+    random_weights: bool
+    rejected_by_reason: dict[str, int]
+    """Class of texture_store.errors: images of the snapshot."""
+    feature_sets: list[FeatureSetStatus]
+
+
+class DatasetStatus(_Frozen):
+    """One dataset at one snapshot."""
+
+    dataset: str
+    archive_url: str
+    snapshot: int
+    created: str
+    labels_source: str | None
+    indexed: int
+    labelled: int
+    specs: list[SpecStatus]
+
+
+def dataset_status(catalog: Catalog) -> DatasetStatus:
+    """How far the catalog's snapshot is. Reads the small rejected tables; no feature file."""
+    chosen = {pair: choice.spec.fingerprint for pair, choice in chosen_pairs(catalog).items()}
+    specs = []
+    for fingerprint in catalog.fingerprints():
+        spec = catalog.spec(fingerprint)
+        sets = []
+        for pair in catalog.pairs(fingerprint):
+            covered = catalog.coverage(fingerprint, pair)
+            sets.append(
+                FeatureSetStatus(
+                    encoder=pair[0],
+                    layer=pair[1],
+                    featurized=covered.num_featurized,
+                    rejected=covered.num_rejected,
+                    pending=covered.num_pending,
+                    newest_commit=catalog.newest(fingerprint, pair),
+                    chosen=chosen.get(pair) == fingerprint,
+                )
+            )
+        rejected = read_members(catalog.storage, catalog.rejected_files(fingerprint), REJECTED)
+        reasons = Counter(rejected.column("error").to_pylist())
+        specs.append(
+            SpecStatus(
+                spec=fingerprint,
+                description=spec.describe(),
+                random_weights=spec.is_random,
+                rejected_by_reason=dict(reasons.most_common()),
+                feature_sets=sets,
+            )
+        )
+    snapshot = catalog.snapshot
+    return DatasetStatus(
+        dataset=snapshot.dataset,
+        archive_url=snapshot.archive_url,
+        snapshot=snapshot.number,
+        created=snapshot.created,
+        labels_source=snapshot.labels_source,
+        indexed=len(snapshot),
+        labelled=len(snapshot) - snapshot.table.column("label").null_count,
+        specs=specs,
+    )
