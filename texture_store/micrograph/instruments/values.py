@@ -54,9 +54,10 @@ def quantity(text: str | None, units: dict[str, float], unit: str | None = None)
 
 
 def positive(text: str | None, factor: float = 1.0) -> float | None:
-    """The number that a text begins with, times a factor; None unless it is finite and above zero."""
-    match = _NUMBER.match(text or "")
-    if match is None:
+    """The number that is the first word of a text, times a factor; None unless it is finite and above zero."""
+    text = text or ""
+    match = _NUMBER.match(text)
+    if match is None or text[match.end(1) : match.end(1) + 1].strip():
         return None
     value = float(match[1].replace(",", ".")) * factor
     return value if math.isfinite(value) and value > 0 else None
