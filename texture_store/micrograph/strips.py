@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_TOLERANCES = (1, 12, 28)
+_RINGING = 12
+_TOLERANCES = (1, _RINGING, 28)
 """Grey levels within which a background counts as flat: in lossless files, and in JPEG, which rings beside text, most
 strongly at low quality."""
 
@@ -41,6 +42,8 @@ class _Zone:
     levels: NDArray[np.uint8]
     flat: NDArray[np.bool_]
     """Where a pixel has the background level."""
+    near: NDArray[np.bool_]
+    """Where it is within the ringing of JPEG of it: between dense text hardly a pixel has the level itself."""
     level: int
 
 
@@ -85,8 +88,8 @@ def _background_levels(zone: NDArray[np.uint8]) -> list[int]:
 
 def _strips_on(zone_levels: NDArray[np.uint8], level: int, tolerance: int) -> Iterator[Strip]:
     """Strips of one background level: one for each row that could be the top edge of one."""
-    flat = (zone_levels >= max(0, level - tolerance)) & (zone_levels <= min(255, level + tolerance))
-    zone = _Zone(zone_levels, flat, level)
+    flat = _within(zone_levels, level, tolerance)
+    zone = _Zone(zone_levels, flat, _within(zone_levels, level, max(tolerance, _RINGING)), level)
     left, right = _longest_runs(_without_gaps(flat))
     for row in np.flatnonzero(right - left >= _MIN_WIDTH_SHARE * flat.shape[1]).tolist():
         box = slice(int(left[row]), int(right[row]))
@@ -94,6 +97,10 @@ def _strips_on(zone_levels: NDArray[np.uint8], level: int, tolerance: int) -> It
             strip = _judge(zone, row, box)
             if strip is not None:
                 yield strip
+
+
+def _within(levels: NDArray[np.uint8], level: int, tolerance: int) -> NDArray[np.bool_]:
+    return np.asarray(cv2.inRange(levels, max(0, level - tolerance), min(255, level + tolerance)), np.uint8).view(np.bool_)
 
 
 def _judge(zone: _Zone, row: int, box: slice) -> Strip | None:
@@ -129,19 +136,20 @@ def _above_text(zone: _Zone, row: int, box: slice) -> int:
     Rows under text differ from the row above like an edge does; but over text there is clean background again.
     """
     reach = max(_MIN_ROWS, len(zone.flat) // 4)
-    share = (np.abs(zone.levels[: row + 1, box].astype(np.int16) - zone.level) <= 12).mean(axis=1)
-    while True:
+    share = zone.near[: row + 1, box].mean(axis=1)
+    while row > 0:
         over = row - 1
-        while over > max(0, row - reach) and _MIN_BACKGROUND <= share[over] < 0.97:
+        while over >= 0 and share[over] >= 0.97:
             over -= 1
-        if over < 0 or over >= row - 2 or share[over] < 0.97:
+        if row - over > reach // 2:  # not a margin: the picture itself is as dark, or as bright, up there
             return row
-        first = over
-        while first > 0 and share[first - 1] >= 0.97:
-            first -= 1
-        if over - first > reach // 2:  # not a margin: the picture itself is as dark, or as bright, up there
-            return over - 1
-        row = first
+        row = over + 1
+        while over >= max(0, row - reach) and _MIN_BACKGROUND <= share[over] < 0.97:
+            over -= 1
+        if over < 0 or share[over] < 0.97:
+            return row
+        row = over + 1
+    return row
 
 
 def _over_ringing(zone: _Zone, row: int, box: slice) -> int:
