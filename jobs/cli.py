@@ -1,7 +1,6 @@
 """The `texture-store` command: one sub-command a job, loaded when it is asked for."""
 
 import importlib
-import sys
 
 import click
 
@@ -48,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,14 +1,16 @@
 """Ray: started in this process on loopback (`--address local`), or joined (`auto`, HOST). What the cluster can do."""
 
+import logging
 import os
 import secrets
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import click
+import tenacity
 
+from jobs.options import Decorated
 from jobs.progress import say
 from texture_store.errors import MissingExtraError, UsageError
 
@@ -20,6 +22,8 @@ _LOCAL_ENVIRONMENT = {
     # The only switch that makes ray.init use 127.0.0.1 rather than the outward interface (Ray 2.60, measured).
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
+    # Or its C++ side writes advice on actors to standard error.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
     # Ray Data's own bars would cross ours.
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -36,6 +40,20 @@ class Workers:
     threads: int
     device: str
 
+    @classmethod
+    def on_gpus(cls, gpus: int) -> "Workers":
+        """One actor for each GPU."""
+        return cls(actors=gpus, num_gpus=1, num_cpus=1, threads=1, device="cuda")
+
+    @classmethod
+    def on_cpu(cls, cores: Sequence[int]) -> "Workers":
+        """Actors of up to MAX_THREADS threads on nodes that have this many cores each."""
+        threads = max(1, min(MAX_THREADS, max(cores, default=1)))
+        actors = max(1, sum(count // threads for count in cores))
+        # An actor asks Ray for half of the cores that its threads use: decoding and writing are small beside the
+        # network and get the other half as their share; the operating system settles the rest.
+        return cls(actors=actors, num_gpus=0, num_cpus=threads / 2 + 0.25, threads=threads, device="cpu")
+
     def __str__(self) -> str:
         if self.num_gpus:
             return f"{self.actors} GPU" + ("s" if self.actors > 1 else "")
@@ -43,7 +61,7 @@ class Workers:
         return f"{self.actors} CPU actor{plural} of {self.threads} thread" + ("s" if self.threads > 1 else "")
 
 
-def address_option(function):  # type: ignore[no-untyped-def]
+def address_option(function: Decorated) -> Decorated:
     """`--address local|auto|HOST`."""
     return click.option(
         "--address",
@@ -75,19 +93,13 @@ def connected(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     try:
         if address == "local":
             say("starting Ray on this machine")
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
+            _start()
         else:
             say(f"joining the Ray cluster at {address}")
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UsageError(f"no Ray at {address}: {reason}; start one, or leave out --address") from None
@@ -97,26 +109,35 @@ def connected(address: str) -> Iterator[None]:
         ray.shutdown()
 
 
+# Ray 2.60 gives its own start 30 s, fixed, which a busy machine of two cores does not always keep.
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_message(match=".*timed out during startup"),
+    stop=tenacity.stop_after_attempt(3),
+    before_sleep=lambda _: say("Ray took over 30 s to start, as on a busy machine; trying again"),
+    reraise=True,
+)
+def _start() -> None:
+    import ray
+
+    try:
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception:
+        ray.shutdown()
+        raise
+
+
 def local_workers() -> Workers:
     """What `--address local` will use, told without starting Ray."""
     import torch
 
-    return _workers(torch.cuda.device_count(), [os.cpu_count() or 1])
+    gpus = torch.cuda.device_count()
+    return Workers.on_gpus(gpus) if gpus else Workers.on_cpu([os.cpu_count() or 1])
 
 
 def cluster_workers() -> Workers:
-    """What the connected cluster offers: one actor per GPU, or actors that share its CPUs."""
+    """What the connected cluster offers."""
     import ray
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return _workers(int(sum(node.get("GPU", 0) for node in nodes)), [int(node.get("CPU", 0)) for node in nodes])
-
-
-def _workers(gpus: int, cores: list[int]) -> Workers:
-    if gpus:
-        return Workers(actors=gpus, num_gpus=1, num_cpus=1, threads=1, device="cuda")
-    threads = max(1, min(MAX_THREADS, max(cores, default=1)))
-    actors = max(1, sum(count // threads for count in cores))
-    # An actor asks Ray for half of the cores that its threads use: decoding and writing are small beside the network
-    # and get the other half as their share; the operating system settles the rest.
-    return Workers(actors=actors, num_gpus=0, num_cpus=threads / 2 + 0.25, threads=threads, device="cpu")
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    return Workers.on_gpus(gpus) if gpus else Workers.on_cpu([int(node.get("CPU", 0)) for node in nodes])

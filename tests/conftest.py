@@ -120,6 +120,15 @@ def without_rights() -> Callable[[], contextlib.AbstractContextManager[None]]:
     return block
 
 
+@pytest.fixture(scope="session")
+def ray_session(s3_server: str) -> Iterator[None]:
+    """The one Ray of this run, on loopback. It starts after the S3 server, whose environment its workers inherit."""
+    from jobs.cluster import connected
+
+    with connected("local"):
+        yield
+
+
 @contextlib.contextmanager
 def _reserved(port: int) -> Iterator[None]:
     with socket.socket() as reservation:

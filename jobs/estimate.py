@@ -1,0 +1,84 @@
+"""What a run would cost: images, bytes, files and hours, from measured rates."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs.cluster import Workers
+from jobs.planning import Plan
+from jobs.progress import say
+from texture_store.store.commits import CommitRecord, Pair
+
+SAMPLE_IMAGES = 6
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of a run that was not started."""
+
+    images: int
+    shards: int
+    files: int
+    gigabytes: float
+    hours: float
+    seconds_per_image: float
+    """Of one extract actor."""
+    workers: str
+    measured: str
+    """Where the rates come from."""
+
+
+def estimate(plan: Plan, pairs: Sequence[Pair], workers: Workers) -> Estimate:
+    """From this spec's commits of the same pairs, else from a few of the images, run through the network here."""
+    wanted = {tuple(pair) for unit in plan.units for pair in unit.pairs} or {tuple(pair) for pair in pairs}
+    alike = [commit for commit in plan.commits if {tuple(pair) for pair in commit.pairs} == wanted and commit.members]
+    if alike:
+        seconds, size, measured = *_rates(alike), f"{len(alike)} committed shards"
+    elif plan.units:
+        seconds, size, measured = *_sample(plan, workers), f"{SAMPLE_IMAGES} images, run on this machine just now"
+    else:
+        seconds, size, measured = 0.0, 0.0, "nothing to do"
+    files = sum(len(unit.pairs) + int(unit.writes_facts) + 1 for unit in plan.units)
+    return Estimate(
+        images=plan.num_images,
+        shards=len(plan.units),
+        files=files,
+        gigabytes=round(plan.num_images * size / 1e9, 3),
+        hours=round(plan.num_images * seconds / workers.actors / 3600, 3),
+        seconds_per_image=round(seconds, 3),
+        workers=str(workers),
+        measured=measured,
+    )
+
+
+def _rates(commits: Sequence[CommitRecord]) -> tuple[float, float]:
+    """(seconds, bytes) per image."""
+    images = sum(len(commit.members) for commit in commits)
+    seconds = sum(commit.seconds.get("extract", 0.0) for commit in commits)
+    return seconds / images, sum(file.bytes for commit in commits for file in commit.files) / images
+
+
+def _sample(plan: Plan, workers: Workers) -> tuple[float, float]:
+    from texture_store.backbone.weights import from_safetensors
+    from texture_store.pipeline import Extractor, feature_tables, load_shard
+    from texture_store.store.specs import read_weights
+    from texture_store.store.tables import parquet_bytes
+
+    say(f"measuring {SAMPLE_IMAGES} images")
+    unit = plan.units[0].head(SAMPLE_IMAGES)
+    data = read_weights(plan.storage, plan.spec.weights)
+    extract = Extractor(
+        from_safetensors(data, digest=plan.spec.weights, allow_foreign=True),
+        plan.spec,
+        device=workers.device,
+        threads=min(workers.threads, os.cpu_count() or 1) if workers.device == "cpu" else None,
+    )
+    loaded = load_shard(unit, plan.snapshot.archive_url, plan.spec.pixels)
+    images = max(1, len(loaded.seen))
+    extract(loaded)  # the first call prepares kernels
+    started = time.monotonic()
+    encoded = extract(loaded)
+    seconds = time.monotonic() - started
+    size = sum(len(parquet_bytes(table)) for table in feature_tables(encoded).values())
+    return seconds / images, size / images

@@ -1,0 +1,107 @@
+"""What a featurize run has to do: the request, the spec that fits it, and what the store lacks of it."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Literal
+
+from jobs.cluster import Workers, cluster_workers, connected, local_workers
+from jobs.network import matching_spec, native_precision, new_spec, weights_in_store
+from jobs.progress import say
+from texture_store.errors import UsageError
+from texture_store.objects import Storage
+from texture_store.spec import LAYERS, Encoder, FeatureSpec, Layer, PixelSpec, Precision
+from texture_store.store.commits import CommitRecord, Pair, list_specs, read_commits
+from texture_store.store.opening import open_for_writing
+from texture_store.store.snapshots import Snapshot, latest_snapshot
+from texture_store.store.specs import read_spec, write_spec
+from texture_store.store.work import Unit, plan_work
+
+AutoPrecision = Precision | Literal["auto"]
+DEFAULT_ENCODERS: tuple[Encoder, ...] = ("mean", "max", "gram")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What featurize is asked for."""
+
+    store_url: str
+    dataset: str
+    pixels: PixelSpec
+    encoders: tuple[Encoder, ...] = DEFAULT_ENCODERS
+    layers: tuple[Layer, ...] = LAYERS
+    precision: AutoPrecision = "auto"
+    weights: str | None = None
+    allow_foreign: bool = False
+    retry_rejected: bool = False
+    address: str = "local"
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every encoder at every layer."""
+        return tuple((encoder, layer) for encoder in self.encoders for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is missing in the store, and the spec that it will be computed with."""
+
+    storage: Storage
+    snapshot: Snapshot
+    spec: FeatureSpec
+    commits: list[CommitRecord]
+    units: list[Unit]
+
+    @property
+    def num_images(self) -> int:
+        """Images that go through the network."""
+        return sum(len(unit.rows) for unit in self.units)
+
+
+def make_plan(request: Request, session: ExitStack) -> Plan:
+    """Find or make the spec, and what it lacks. Joins Ray (in `session`) only where a worker must be asked."""
+    storage = open_for_writing(request.store_url, create=False)
+    snapshot = latest_snapshot(storage, request.dataset)
+    commits_of = {name: read_commits(storage, request.dataset, name) for name in list_specs(storage, request.dataset)}
+    newest_first = sorted(commits_of, key=lambda name: max((c.created for c in commits_of[name]), default=""))[::-1]
+    specs = [read_spec(storage, name) for name in newest_first]
+    spec = _choose_spec(request, storage, specs, session)
+    say(f"spec {spec.fingerprint}: {spec.describe()}")
+    commits = commits_of.get(spec.fingerprint, [])
+    units = plan_work(snapshot, commits, request.pairs, retry_rejected=request.retry_rejected)
+    return Plan(storage, snapshot, spec, commits, units)
+
+
+def _choose_spec(request: Request, storage: Storage, specs: Sequence[FeatureSpec], session: ExitStack) -> FeatureSpec:
+    if request.weights is None or request.weights.startswith("random:"):
+        lineage = request.weights or "caffe"
+        spec = matching_spec(specs, request.pixels, precision=request.precision, lineage=lineage)
+        if spec is not None:
+            return spec
+    digest, lineage = weights_in_store(storage, request.weights, allow_foreign=request.allow_foreign, say=say)
+    spec = matching_spec(specs, request.pixels, precision=request.precision, digest=digest)
+    if spec is None:
+        precision, workers = _precision(request, session)
+        spec = new_spec(request.pixels, digest=digest, lineage=lineage, precision=precision, device=workers.device)
+        write_spec(storage, spec)
+    return spec
+
+
+def _precision(request: Request, session: ExitStack) -> tuple[Precision, Workers]:
+    if request.address == "local":
+        workers = local_workers()
+        native = native_precision
+    else:
+        import ray
+
+        session.enter_context(connected(request.address))
+        workers = cluster_workers()
+        probe = ray.remote(num_cpus=workers.num_cpus, num_gpus=workers.num_gpus)(native_precision)
+
+        def native() -> Precision:
+            return ray.get(probe.remote())
+
+    precision = native() if request.precision == "auto" else request.precision
+    if precision == "tf32" and workers.device != "cuda":
+        raise UsageError("--precision tf32 needs a GPU; use float32 or bfloat16 on a CPU")
+    return precision, workers

@@ -1,0 +1,140 @@
+"""Ray Data carries shards through load -> extract -> write, and their results back to the driver.
+
+A row of the stream is a shard: its name, and one pickled value of `texture_store.pipeline`. Ray never sees the columns
+of our tables, so a block that it splits or joins cannot tear a shard.
+"""
+
+import logging
+import pickle
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from jobs.cluster import Workers
+from texture_store.errors import StorageFullError, StoragePermissionError, TextureStoreError, UnsafeStorageError
+from texture_store.objects import Storage
+from texture_store.pipeline import Extractor, WrittenShard, load_shard, write_shard
+from texture_store.spec import FeatureSpec, PixelSpec
+from texture_store.store.work import Unit
+
+LOAD_CPUS = 0.5
+"""Must differ from what the actors ask for: Ray Data fuses stages of equal resources, and decoding would then run
+inside the extract actor (measured with Ray 2.60)."""
+WRITE_CPUS = 0.25
+
+_PERMANENT = (StorageFullError, StoragePermissionError, UnsafeStorageError)
+
+
+@dataclass(frozen=True)
+class FailedShard:
+    """A unit that stays pending, and why."""
+
+    shard: str
+    message: str
+    is_permanent: bool
+    """Whether every other shard would fail for the same reason."""
+    details: str
+    """The traceback."""
+
+
+Result = WrittenShard | FailedShard
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the results of a stream go, and as what."""
+
+    storage: Storage
+    job: str
+    dataset: str
+    spec: FeatureSpec
+    snapshot: int
+
+
+def run_stream(units: Sequence[Unit], *, archive_url: str, target: Target, workers: Workers) -> Iterator[Result]:
+    """Load, extract and write each unit; yields what became of it, in the order of completion."""
+    for table in build_stream(units, archive_url=archive_url, target=target, workers=workers).iter_batches(
+        batch_size=None, batch_format="pyarrow", prefetch_batches=1
+    ):
+        for value in table["value"]:
+            yield pickle.loads(value.as_buffer())  # noqa: S301 (made by our own workers, read from no storage)
+
+
+def build_stream(units: Sequence[Unit], *, archive_url: str, target: Target, workers: Workers) -> Any:
+    """The Ray Data pipeline itself, not yet running: three operators that must not be fused."""
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # after the import, which sets it
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.target_max_block_size = None
+    shards: Any = ray.data.from_arrow([_row(unit.shard, unit) for unit in units])
+    one_shard: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
+    loaded = shards.map_batches(_load, fn_args=(archive_url, target.spec.pixels), num_cpus=LOAD_CPUS, **one_shard)
+    encoded = loaded.map_batches(
+        _ExtractActor,
+        fn_constructor_args=(target.storage, target.spec, workers.device, workers.threads),
+        compute=ray.data.ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
+        num_cpus=workers.num_cpus,
+        num_gpus=workers.num_gpus,
+        **one_shard,
+    )
+    return encoded.map_batches(_write, fn_args=(target,), num_cpus=WRITE_CPUS, **one_shard)
+
+
+class _ExtractActor:
+    def __init__(self, storage: Storage, spec: FeatureSpec, device: str, threads: int) -> None:
+        from texture_store.backbone.weights import from_safetensors
+        from texture_store.store.specs import read_weights
+
+        weights = from_safetensors(read_weights(storage, spec.weights), digest=spec.weights, allow_foreign=True)
+        self._extract = Extractor(weights, spec, device=device, threads=threads if device == "cpu" else None)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return _each(table, self._extract)
+
+
+def _load(table: pa.Table, archive_url: str, pixels: PixelSpec) -> pa.Table:
+    return _each(table, lambda unit: load_shard(unit, archive_url, pixels))
+
+
+def _write(table: pa.Table, target: Target) -> pa.Table:
+    def write(encoded: Any) -> WrittenShard:
+        return write_shard(
+            encoded,
+            target.storage,
+            job=target.job,
+            dataset=target.dataset,
+            spec=target.spec,
+            snapshot=target.snapshot,
+        )
+
+    return _each(table, write)
+
+
+def _each(table: pa.Table, leg: Callable[[Any], Any]) -> pa.Table:
+    """Apply one leg to each shard of a block. A shard that failed before, or fails now, travels on as FailedShard."""
+    rows = []
+    for shard, pickled in zip(table["shard"].to_pylist(), table["value"], strict=True):
+        value = pickle.loads(pickled.as_buffer())  # noqa: S301 (made by our own workers, read from no storage)
+        if not isinstance(value, FailedShard):
+            try:
+                value = leg(value)
+            except Exception as error:
+                value = FailedShard(shard, _reason(error), isinstance(error, _PERMANENT), traceback.format_exc())
+        rows.append(_row(shard, value))
+    return pa.concat_tables(rows)
+
+
+def _reason(error: Exception) -> str:
+    reason = " ".join(str(error).split()) or "no message"
+    return reason if isinstance(error, TextureStoreError) else f"{type(error).__name__}: {reason}"
+
+
+def _row(shard: str, value: object) -> pa.Table:
+    pickled = pickle.dumps(value, protocol=5)
+    return pa.table({"shard": pa.array([shard], pa.string()), "value": pa.array([pickled], pa.large_binary())})

@@ -1,0 +1,61 @@
+"""Small archives and stores for the jobs' tests."""
+
+import csv
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jobs.featurize import FeaturizeSummary, featurize
+from jobs.planning import Request
+from texture_store.spec import make_pixel_spec
+
+
+def write_archive(folder: Path, *, count: int = 10, first: int = 0) -> Path:
+    """`count` pictures of 80x64 px of filtered noise, PNG and TIFF by turns, and a labels.csv."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(first, first + count):
+        noise = np.random.default_rng(number).normal(size=(64 + 8, 80 + 8))
+        smooth = np.lib.stride_tricks.sliding_window_view(noise, (9, 9)).mean((2, 3))
+        grey = np.clip(128 + 300 * smooth, 0, 255).astype(np.uint8)
+        name = f"image{number:03}.{'png' if number % 2 else 'tif'}"
+        Image.fromarray(grey).save(folder / name)
+        rows.append({"path": name, "label": f"class{number % 2}", "specimen": f"0{number % 3}"})
+    with (folder / "labels.csv").open("a", newline="") as file:
+        writer = csv.DictWriter(file, ["path", "label", "specimen"])
+        if first == 0:
+            writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """An archive of 10 small pictures with labels."""
+    return write_archive(tmp_path / "archive")
+
+
+@pytest.fixture
+def run_featurize(ray_session: None) -> Callable[..., FeaturizeSummary]:
+    """`featurize` at 64x64 px with random weights, in this process and its Ray."""
+
+    def run(store_url: str, dataset: str = "steel", **changes: object) -> FeaturizeSummary:
+        settings = {
+            "pixels": make_pixel_spec(size="64x64"),
+            "weights": "random:0",
+            "precision": "float32",
+        } | changes
+        return featurize(Request(store_url=store_url, dataset=dataset, **settings))
+
+    return run
+
+
+def texture_store(*args: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, as a user starts it."""
+    command = [sys.executable, "-m", "jobs.cli", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
