@@ -54,7 +54,8 @@ def read_listing_file(url: str, *, root: str | None, on_skip: Callable[[str, str
     names = table["path"].to_pylist() if "path" in table.column_names else None
     storage = open_storage(root or (_common_root(uris, folder) if uris else folder))
     locations = [_location(storage, uri, url) for uri in (uris or names or [])]
-    paths = names or locations
+    # What storage calls ./a.png and a.png is one file, and has one path.
+    paths = [(name or place).removeprefix("./") for name, place in zip(names or locations, locations, strict=True)]
     sizes = table["size"].to_pylist() if "size" in table.column_names else [None] * table.num_rows
     etags = table["etag"].to_pylist() if "etag" in table.column_names else [None] * table.num_rows
     known = [_known(storage, *row) for row in zip(locations, sizes, etags, strict=True)]

@@ -24,6 +24,8 @@ def read_text_table(url: str, *, header: tuple[str, ...] | None = None) -> pa.Ta
     if url.lower().endswith(".parquet"):
         return _parquet(url, data)
     text = csv_text(url, data)
+    if not text.strip():
+        raise LabelsError(f"{url}: an empty file")
     delimiter = _delimiter(text)
     names = header or tuple(name.strip() for name in first_row(text))
     twice = sorted({name for name in names if name and names.count(name) > 1})
