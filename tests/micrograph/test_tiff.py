@@ -97,6 +97,13 @@ def test_white_is_zero_is_inverted() -> None:
         decode(tiff(RNG.random((9, 9)), photometric="miniswhite"))
 
 
+def test_missing_photometric_tag_means_that_0_is_black() -> None:
+    data = bytearray(by_hand(GREY8.shape, 8, GREY8.tobytes()))
+    tag = data.index((262).to_bytes(2, "little"), 8)
+    data[tag : tag + 2] = (263).to_bytes(2, "little")  # Threshholding, which nobody reads
+    np.testing.assert_array_equal(decode(bytes(data)).grey, GREY8)
+
+
 def test_equal_channels_are_grey_exactly_and_planes_are_joined() -> None:
     for picture in (GREY8, GREY16):
         for planar in ("contig", "separate"):

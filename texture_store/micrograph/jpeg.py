@@ -7,7 +7,7 @@ import numpy as np
 
 from texture_store.errors import UnreadableImageError
 
-_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+_WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _FILLER = bytes(range(0x10, 0xF0, 7)) * 512
 
@@ -29,8 +29,11 @@ def read_frame(data: bytes) -> Frame:
     """The frame header of the (first) picture. Raises UnreadableImageError where there is none before the pixels."""
     position, size = 2, None
     while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            raise UnreadableImageError("broken JPEG: a marker is missing")
+        if data[position] != 0xFF:  # bytes between segments are passed over, as every decoder does
+            position = data.find(b"\xff", position)
+            if position < 0:
+                break
+            continue
         marker = data[position + 1]
         if marker == 0xFF or marker in _WITHOUT_LENGTH:
             position += 1 if marker == 0xFF else 2

@@ -18,7 +18,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
 _MAX_EXAMINED_PAGES = 64
 _REDUCED, _MASK = 1, 4
-_WIDTH, _HEIGHT, _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _ORIENTATION = 256, 257, 254, 255, 274
+_WIDTH, _HEIGHT, _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _PHOTOMETRIC, _ORIENTATION = 256, 257, 254, 255, 262, 274
 _JPEG = 7
 _COMPRESSIONS = {1, 5, _JPEG, 8, 32773, 32946, 34925, 50000}
 """None, LZW, JPEG, deflate (two codes), PackBits, LZMA, Zstandard."""
@@ -36,13 +36,13 @@ def decode_tiff(data: bytes, *, max_pixels: int) -> Decoded:
             raise UnreadableImageError("broken TIFF: its page cannot be read by itself")
         _check_page(page, data, max_pixels)
         pixels = page.asarray(squeeze=False, maxworkers=1)
-        colormap = page.colormap if int(page.photometric) == _PALETTE else None
-        grey, bits, is_colour, colour_notes = _grey(pixels, page, colormap)
+        photometric = _photometric(page)
+        grey, bits, is_colour, colour_notes = _grey(pixels, page, photometric)
     notes += colour_notes
-    if int(page.photometric) != _PALETTE and grey.dtype.kind in "iu":
+    if photometric != _PALETTE and grey.dtype.kind in "iu":
         bits, bit_notes = significant_bits.of_tiff(grey, bits, directory)
         notes += bit_notes
-    if int(page.photometric) == _WHITE_IS_ZERO:
+    if photometric == _WHITE_IS_ZERO:
         grey = _invert(grey, bits)
     if directory.integer(_ORIENTATION, 1) > 1:
         notes += ("the orientation tag is ignored",)
@@ -62,7 +62,7 @@ def _choose_page(data: bytes, offsets: list[int]) -> tuple[int, tuple[str, ...]]
     for offset in offsets[:_MAX_EXAMINED_PAGES]:
         directory = read_directory(data, offset)
         is_part = directory.integer(_NEW_SUBFILE_TYPE) & (_REDUCED | _MASK) or directory.integer(_SUBFILE_TYPE) == 2
-        sizes.append(0 if is_part else directory.integer(_WIDTH) * directory.integer(_HEIGHT))
+        sizes.append(0 if is_part else _num_pixels(directory))
     if not any(sizes):  # all are marked as reduced: the largest is as good as it gets
         sizes = [_num_pixels(read_directory(data, offset)) for offset in offsets[:_MAX_EXAMINED_PAGES]]
     index = sizes.index(max(sizes))
@@ -115,8 +115,15 @@ def _check_jpeg(page: tifffile.TiffPage, segment: bytes) -> None:
         raise UnreadableImageError("truncated TIFF: a JPEG strip or tile has no end")
 
 
+def _photometric(page: tifffile.TiffPage) -> int:
+    """The tag is required, and where it is missing all the same 0 is black, not white as its lowest value says."""
+    if _PHOTOMETRIC in page.tags:
+        return int(page.photometric)
+    return _RGB if page.samplesperpixel >= 3 else _BLACK_IS_ZERO
+
+
 def _grey(
-    pixels: np.ndarray, page: tifffile.TiffPage, colormap: np.ndarray | None
+    pixels: np.ndarray, page: tifffile.TiffPage, photometric: int
 ) -> tuple[np.ndarray, int, bool, tuple[str, ...]]:
     """Grey (H, W), bits, whether in colour, notes; pixels are (planes, 1, H, W, samples)."""
     channels = pixels[:, 0]
@@ -125,9 +132,9 @@ def _grey(
     if channels.dtype.kind == "b":
         channels = channels.view(np.uint8)
     bits = int(page.bitspersample)
-    photometric, num_channels = int(page.photometric), channels.shape[-1]
-    if photometric == _PALETTE and colormap is not None and channels.dtype.kind == "u":
-        return grey_of_palette(channels[..., 0], _palette(colormap), bits)
+    num_channels = channels.shape[-1]
+    if photometric == _PALETTE and page.colormap is not None and channels.dtype.kind == "u":
+        return grey_of_palette(channels[..., 0], _palette(page.colormap), bits)
     if num_channels >= 3 and (photometric == _RGB or (photometric == _YCBCR and int(page.compression) == _JPEG)):
         grey, is_colour, notes = grey_of_rgb(channels[..., :3])
         return grey, bits, is_colour, notes
@@ -138,7 +145,8 @@ def _grey(
         num_grey = num_channels - len(page.extrasamples)
         is_colour = photometric in (_YCBCR, _CIELAB)
         several = photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and num_grey > 1
-        return channels[..., 0].copy(), bits, is_colour, (f"first of {num_grey} channels",) if several else ()
+        notes = (f"first of {num_grey} channels",) if several else ()
+        return np.ascontiguousarray(channels[..., 0]), bits, is_colour, notes
     raise UnsupportedImageError(f"TIFF photometric interpretation {photometric}, {num_channels} samples, is not read")
 
 

@@ -43,14 +43,14 @@ def read_vendor(data: bytes, sidecar: bytes | None = None) -> Vendor:
 
 
 def _candidates(data: bytes, sidecar: bytes | None) -> Iterator[Vendor | None]:
-    size = picture_size(data)
     if is_tiff(data):
+        size = picture_size(data)
         for offset in page_offsets(data)[:_MAX_PAGES]:
             directory = read_directory(data, offset)
             for code, read in _TAG_READERS.items():
                 if raw := directory.raw(code):
                     yield read(text_of(raw), *size)
     if sidecar:
-        text = text_of(sidecar)
+        text, size = text_of(sidecar), picture_size(data)
         for read in _SIDECAR_READERS:
             yield read(text, *size)

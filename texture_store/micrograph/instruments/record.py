@@ -19,4 +19,4 @@ class Vendor:
     databar_rows: int | None = None
     """Rows of the databar below the picture; 0 where the metadata says that there is none."""
     value_range: tuple[float, float] | None = None
-    """Grey values that the instrument calls black and white."""
+    """Grey values that the instrument calls black and white; none of the makers read here state them."""
