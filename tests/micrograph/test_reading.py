@@ -248,3 +248,11 @@ def test_real_micrographs_are_read_whole(test_data: Path, folder: str, step: int
             whole = np.asarray(image.convert("L"), np.float64)
         kept = whole[: micrograph.facts["databar_top"]]
         assert micrograph.facts["grey_mean"] == pytest.approx(kept.mean(), abs=0.5)
+
+
+def test_floats_of_any_size_are_clipped_to_the_range_in_silence(recwarn: pytest.WarningsRecorder) -> None:
+    floats = texture().astype(np.float64) / 255
+    floats[0, :3] = 1e308, -1e308, np.inf
+    seen = read_micrograph(tiff(floats), PixelSpec(size="native", value_range=(0, 1))).seen
+    assert seen[0, :3].tolist() == [255, 0, 255]
+    assert not recwarn.list

@@ -75,4 +75,5 @@ def standardize(picture: np.ndarray) -> np.ndarray:
 
 
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    return np.clip((values - low) * (255 / (high - low)), 0, 255).astype(np.float32)
+    with np.errstate(over="ignore"):  # damaged floats reach 1e308; infinity is clipped like any other value
+        return np.clip((values - low) * (255 / (high - low)), 0, 255).astype(np.float32)

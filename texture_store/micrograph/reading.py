@@ -49,7 +49,8 @@ def read_micrograph(data: bytes, pixels: PixelSpec, *, sidecar: bytes | None = N
     height, width = decoded.grey.shape
     value_range = pixels.value_range or (vendor.value_range if decoded.bit_depth > 8 else None)
     picture = to_scale(decoded.grey, bit_depth=decoded.bit_depth, is_float=decoded.is_float, value_range=value_range)
-    databar = find_databar(decoded.grey, policy=pixels.databar, vendor_rows=vendor.databar_rows)
+    searched = picture if decoded.is_float else decoded.grey  # raw floats may be of any size
+    databar = find_databar(searched, policy=pixels.databar, vendor_rows=vendor.databar_rows)
     num_rows = databar.kept_rows(height)
     if num_rows < 1:
         raise ImageTooSmallError(f"no row of {height} is left without the databar")
