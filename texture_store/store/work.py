@@ -183,14 +183,15 @@ def _make_units(table: pa.Table, ids: Sequence[str], drafts: list[_Draft], stand
     start = 0
     for draft in drafts:
         images = [ids[index] for index in draft.indices]
+        before = frozenset(filter(standing.has_rejection, images))
         unit = Unit(
             shard=draft.name,
             rows=rows.slice(start, len(images)),
             pairs=tuple(pair for pair, bit in standing.bits.items() if bit & draft.missing),
             writes_facts=not draft.late_rejections,
             rejections=draft.late_rejections or draft.name,
-            rejected_before=frozenset(filter(standing.has_rejection, images)),
-            retried=frozenset(image for image in images if not draft.missing & ~standing.rejected(image)),
+            rejected_before=before,
+            retried=frozenset(image for image in before if not draft.missing & ~standing.rejected(image)),
         )
         units.append(unit)
         start += len(images)
