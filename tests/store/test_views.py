@@ -236,3 +236,42 @@ def test_a_store_on_s3_answers_sql(s3_url: str) -> None:
     glob = f"{made.url}/features/**/*.parquet"
     assert connection.sql(f"select count(*) from read_parquet('{glob}', hive_partitioning=true)").fetchall() == [(10,)]
     assert connection.sql(f"select path from images where image_id = '{image_id('0.tif')}'").fetchall() == [("0.tif",)]
+
+
+READ_ONLY_REFUSES = [
+    "copy (select 1) to '{out}'",
+    "with x as (copy (select 1) to '{out}') select * from x",
+    "explain analyze copy (select 1) to '{out}'",
+    "copy (select 1) to '{store}/features/x.parquet'",
+    "copy (select 1) to 'committed://features/x.parquet'",
+    "copy (select 1) to 'committed://{committed}'",
+    "attach '{out}' as other",
+    "export database '{out}'",
+    "from read_text('{store}/store.json')",
+    "from '{store}/{committed}'",
+    "from glob('{store}/*')",
+    "install httpfs",
+    "load httpfs",
+    "set disabled_filesystems = ''",
+    "set lock_configuration = false",
+    "reset disabled_filesystems",
+]
+
+
+@pytest.mark.parametrize("sql", READ_ONLY_REFUSES)
+def test_a_read_only_connection_reaches_nothing_but_the_views(made: MadeStore, tmp_path: Path, sql: str) -> None:
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    [committed] = [info.path for info in made.storage.list("rejected")]
+    connection = open_store(made.url).duckdb(read_only=True)
+    with pytest.raises(duckdb.Error):
+        connection.execute(sql.format(out=tmp_path / "out", store=made.url, committed=committed)).fetchall()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_read_only_connection_answers_the_same(made: MadeStore) -> None:
+    for view in sorted(VIEWS):
+        sql = f"select * from {view} order by all"
+        assert str(open_store(made.url).duckdb(read_only=True).sql(sql).fetchall()) == str(ask(made, sql))
+    frame = 1  # noqa: F841  a variable of the caller is no table
+    with pytest.raises(duckdb.Error, match="frame"):
+        open_store(made.url).duckdb(read_only=True).sql("from frame")

@@ -111,16 +111,16 @@ class Store:
         files = [] if fingerprint is None else catalog.rejected_files(fingerprint)
         return read_members(self.storage, files, REJECTED)
 
-    def duckdb(self) -> "DuckDBPyConnection":
+    def duckdb(self, *, read_only: bool = False) -> "DuckDBPyConnection":
         """A DuckDB connection of its own (in memory) with views of all datasets at their current snapshots.
 
         images, micrographs, features, rejected, feature_sets; `all_features`, `all_micrographs` and `all_rejected` also
         have the specs that are not the chosen ones. See `texture_store.store.views`. The views show what was committed
-        when it was opened.
+        when it was opened. `read_only` is for SQL of others: it reaches the views, nothing else, and writes nowhere.
         """
         from texture_store.store.views import connect
 
-        return connect(self.storage)
+        return connect(self.storage, read_only=read_only)
 
     def status(self, dataset: str) -> DatasetStatus:
         """How far a dataset is: indexed, featurized, rejected and pending, for each spec, encoder and layer."""

@@ -51,14 +51,18 @@ FEATURE_SETS = pa.schema(
 )
 
 
-def connect(storage: Storage) -> "DuckDBPyConnection":
-    """A connection in memory with the views above. Opens no feature file but the first, for its columns."""
+def connect(storage: Storage, *, read_only: bool = False) -> "DuckDBPyConnection":
+    """A connection in memory with the views above. Opens no feature file but the first, for its columns.
+
+    `read_only` leaves it no way to any file but the committed ones, nor to write. The kind of a statement does not tell
+    that: since DuckDB 2.0 a SELECT may have a COPY in its WITH.
+    """
     import duckdb
 
     catalogs = [Catalog(storage, latest_snapshot(storage, dataset)) for dataset in list_datasets(storage)]
     connection = duckdb.connect()
     connection.execute(f"CREATE SCHEMA {OWN}")
-    sources = _Sources(storage)
+    sources = _Sources(storage, read_only=read_only)
     sources.register(connection)
     views = _Views(connection, sources)
     chosen = {catalog.dataset: chosen_pairs(catalog) for catalog in catalogs}
@@ -67,18 +71,23 @@ def connect(storage: Storage) -> "DuckDBPyConnection":
     views.features(catalogs, chosen)
     views.facts("micrographs", catalogs, MICROGRAPHS)
     views.facts("rejected", catalogs, REJECTED)
+    if read_only:
+        for setting in _LOCKED:
+            connection.execute(f"SET {setting}")
     return connection
 
 
 class _Sources:
     """What DuckDB calls a committed file: its path where it can open that by itself, else a URL that we serve."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, read_only: bool) -> None:
         self._storage = storage
+        self._read_only = read_only
         root = storage.full_path()
         # Partition columns and wildcards above the store would be taken for the store's own.
         odd = re.search(r"[*?\[]|(^|/)(dataset|spec|encoder|layer)=", root)
-        self._served = None if storage.protocol == "file" and not odd else CommittedFiles(storage, {})
+        direct = storage.protocol == "file" and not odd and not read_only
+        self._served = None if direct else CommittedFiles(storage, {})
 
     def name(self, file: CommittedFile) -> str:
         """For read_parquet."""
@@ -90,7 +99,7 @@ class _Sources:
         """Also the storage itself, for the user's own `read_parquet('s3://...')`."""
         if self._served is not None:
             connection.register_filesystem(self._served)
-        if self._storage.protocol != "file":
+        if self._storage.protocol != "file" and not self._read_only:
             connection.register_filesystem(self._storage.filesystem)
 
 
@@ -231,6 +240,13 @@ class _Views:
         self._connection.unregister("arriving")
 
 
+_LOCKED = (
+    "disabled_filesystems = 'LocalFileSystem'",
+    "autoinstall_known_extensions = false",
+    "autoload_known_extensions = false",
+    "python_enable_replacements = false",
+    "lock_configuration = true",
+)
 _HIVE = "hive_partitioning=true, hive_types_autocast=false"
 
 
