@@ -78,7 +78,7 @@ def load_shard(unit: Unit, archive_url: str, pixels: PixelSpec) -> LoadedShard:
         row = {"image_id": image_ids[fetched.index], "path": paths[fetched.index]}
         decode_started = time.monotonic()
         try:
-            micrograph = _read_micrograph(fetched.data, pixels, fetched.sidecar)
+            micrograph = _read_micrograph(fetched.data, pixels, fetched.sidecar, row["path"])
         except RejectedImageError as error:
             loaded.rejected.append(row | {"stage": error.stage, "error": type(error).__name__, "message": str(error)})
         else:
@@ -175,11 +175,11 @@ def feature_tables(encoded: EncodedShard) -> dict[Pair, pa.Table]:
     }
 
 
-def _read_micrograph(data: bytes, pixels: PixelSpec, sidecar: bytes | None) -> Any:
+def _read_micrograph(data: bytes, pixels: PixelSpec, sidecar: bytes | None, path: str) -> Any:
     # The decoders are imported by the processes that decode, not by those that extract or write.
     from texture_store.micrograph.reading import read_micrograph
 
-    return read_micrograph(data, pixels, sidecar=sidecar)
+    return read_micrograph(data, pixels, sidecar=sidecar, name=path)
 
 
 def _batches(seen: Sequence[np.ndarray], batch_size: int) -> list[tuple[list[int], np.ndarray]]:
@@ -212,14 +212,25 @@ def _features_table(members: Sequence[Mapping[str, Any]], vectors: np.ndarray, n
     )
 
 
+_RECORDED_PACKAGES = (
+    "texture-store",
+    "torch",
+    "numpy",
+    "scipy",
+    "pillow",
+    "tifffile",
+    "imagecodecs",
+    "opencv-python-headless",
+)
+
+
 def _environment(device_name: str, kernel_path: str, threads: int) -> dict[str, str]:
     import platform
     from importlib.metadata import version
 
-    packages = ("texture-store", "torch", "numpy", "pillow", "tifffile", "imagecodecs", "opencv-python-headless")
     return {
         "processor": device_name,
         "threads": str(threads),
         "kernel_path": kernel_path,
         "python": platform.python_version(),
-    } | {package: version(package) for package in packages}
+    } | {package: version(package) for package in _RECORDED_PACKAGES}
