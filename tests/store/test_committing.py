@@ -157,6 +157,32 @@ def test_rows_rejected_by_an_attempt_that_died_count_when_it_is_adopted(storage)
     assert (record.members, record.rejected) == (("b", "c"), ("a",))
 
 
+def test_rows_rejected_by_an_attempt_that_died_count_although_their_image_has_left_the_archive(storage):
+    (unit,) = planned(storage)
+    with pytest.raises(KilledError):
+        execute(EventfulStorage(storage.url, "encoder=", die), unit, outcomes(a="rejected"))
+    without_a = make_snapshot(2, {"b": "s1", "c": "s1"})
+    (unit,) = plan_work(without_a, [], PAIRS)
+    record = execute(storage, unit, ok)
+    assert (record.members, record.rejected) == (("b", "c"), ("a",))
+    assert plan_work(make_snapshot(3, {"a": "s2", "b": "s1", "c": "s1"}), [record], PAIRS) == []
+
+
+def test_a_late_rejection_that_finds_its_file_taken_gets_the_next_one(storage):
+    execute(storage, planned(storage, [MEAN])[0], ok)
+    (late,) = planned(storage, [MAX])
+    with pytest.raises(KilledError):
+        execute(EventfulStorage(storage.url, "encoder=", die), late, outcomes(b="rejected"))
+    execute(storage, late, outcomes(c="rejected"))
+    (again,) = planned(storage, [MAX])
+    assert again.image_ids == ["c"]
+    execute(storage, again, outcomes(c="rejected"))
+    assert planned(storage, [MAX]) == []
+    folder = f"rejected/dataset={DATASET}/spec={SPEC}"
+    rows = {path: ids for path, ids in rows_under(storage.url).items() if path.startswith("rejected/")}
+    assert rows == {f"{folder}/s1-late1.parquet": ["b"], f"{folder}/s1-late2.parquet": ["c"]}
+
+
 def call(storage: Storage, unit: Unit, **changes) -> None:
     done = unit.image_ids
     arguments = {

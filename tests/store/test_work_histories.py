@@ -141,6 +141,11 @@ class Histories(RuleBasedStateMachine):
         with contextlib.suppress(KilledError):
             self.run_job(job, EventfulStorage(self.folder, point, die))
 
+    @rule(job=jobs, point=st.sampled_from(POINTS), names=names)
+    def come_back_after_a_kill(self, job: Job, point: str, names: set[str]) -> None:
+        self.run_until_killed(job, point)
+        self.leave_and_come_back(names)
+
     @rule(job=jobs, point=st.sampled_from(POINTS), other=jobs)
     def run_two_at_once(self, job: Job, point: str, other: Job) -> None:
         self.run_job(job, EventfulStorage(self.folder, point, lambda: self.run_job(other)))
