@@ -16,7 +16,8 @@ def to_levels(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
     """
     if grey.dtype == np.uint8:
         return np.ascontiguousarray(grey)  # type: ignore[arg-type]
-    values = grey.astype(np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and counts as not finite
+        values = grey.astype(np.float32)
     finite = np.isfinite(values)
     if not finite.all():
         values = np.where(finite, values, values[finite].min() if finite.any() else 0)

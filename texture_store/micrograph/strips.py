@@ -23,6 +23,7 @@ _MIN_STEP = 0.25
 change by a few per cent from row to row."""
 _MIN_BACKGROUND = 0.35
 _STROKE_CONTRAST = 50
+_MIN_STROKES = 4
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def _strips_on(zone_levels: NDArray[np.uint8], level: int, tolerance: int) -> It
     zone = _Zone(zone_levels, flat, _within(zone_levels, level, max(tolerance, _RINGING)), level)
     left, right = _longest_runs(_without_gaps(flat))
     for row in np.flatnonzero(right - left >= _MIN_WIDTH_SHARE * flat.shape[1]).tolist():
-        box = slice(int(left[row]), int(right[row]))
+        columns = int(left[row]) + np.flatnonzero(flat[row, left[row] : right[row]])  # closing reaches over the sides
+        box = slice(int(columns[0]), int(columns[-1]) + 1)
         if row > 0 and 1 - flat[row - 1, box].mean() >= _MIN_STEP:
             strip = _judge(zone, row, box)
             if strip is not None:
@@ -100,7 +102,8 @@ def _strips_on(zone_levels: NDArray[np.uint8], level: int, tolerance: int) -> It
 
 
 def _within(levels: NDArray[np.uint8], level: int, tolerance: int) -> NDArray[np.bool_]:
-    return np.asarray(cv2.inRange(levels, max(0, level - tolerance), min(255, level + tolerance)), np.uint8).view(np.bool_)
+    inside = cv2.inRange(levels, max(0, level - tolerance), min(255, level + tolerance))
+    return np.asarray(inside, np.uint8).view(np.bool_)
 
 
 def _judge(zone: _Zone, row: int, box: slice) -> Strip | None:
@@ -123,9 +126,7 @@ def _has_sides(zone: _Zone, rows: slice, box: slice) -> bool:
     """Whether the box ends at the sides of the image, or at straight vertical edges."""
     width = zone.flat.shape[1]
     for inner, outer, gap in ((box.start, box.start - 1, box.start), (box.stop - 1, box.stop, width - box.stop)):
-        if gap > 0.02 * width and not (
-            zone.flat[rows, inner].mean() >= 0.9 and zone.flat[rows, outer].mean() <= 0.5
-        ):
+        if gap > 0.02 * width and not (zone.flat[rows, inner].mean() >= 0.9 and zone.flat[rows, outer].mean() <= 0.5):
             return False
     return True
 
@@ -146,7 +147,7 @@ def _above_text(zone: _Zone, row: int, box: slice) -> int:
         row = over + 1
         while over >= max(0, row - reach) and _MIN_BACKGROUND <= share[over] < 0.97:
             over -= 1
-        if over < 0 or share[over] < 0.97:
+        if over < 0 or share[over] < 0.97 or np.median(_strokes(zone, slice(over + 1, row), box)[1]) < _MIN_STROKES:
             return row
         row = over + 1
     return row
@@ -204,16 +205,20 @@ def _line_level(zone: _Zone, row: int, box: slice) -> int | None:
 
 def _has_text(zone: _Zone, rows: slice, box: slice) -> bool:
     """Whether the box holds many narrow strokes of high contrast, as text does, and little else."""
-    stroke = np.abs(zone.levels[rows, box].astype(np.int16) - zone.level) > _STROKE_CONTRAST
-    share = stroke.mean()
-    if not 0.004 <= share <= 0.5:
+    stroke, per_row = _strokes(zone, rows, box)
+    if not 0.004 <= stroke.mean() <= 0.5:
         return False
-    starts = stroke[:, 1:] & ~stroke[:, :-1]
-    per_row = starts.sum(axis=1)
-    if np.count_nonzero(per_row >= 4) < 5:
+    has_many = per_row >= _MIN_STROKES
+    if np.count_nonzero(has_many) < 5:
         return False
-    lengths = stroke.sum(axis=1)[per_row >= 4] / per_row[per_row >= 4]
+    lengths = stroke.sum(axis=1)[has_many] / per_row[has_many]
     return bool(np.median(lengths) <= max(8.0, stroke.shape[1] / 40))
+
+
+def _strokes(zone: _Zone, rows: slice, box: slice) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Pixels that are drawn on the background, and how many runs of them each row has."""
+    stroke = np.abs(zone.levels[rows, box].astype(np.int16) - zone.level) > _STROKE_CONTRAST
+    return stroke, (stroke[:, 1:] & ~stroke[:, :-1]).sum(axis=1)
 
 
 def _outline_rows(zone: _Zone, row: int, step: int, box: slice) -> int:
