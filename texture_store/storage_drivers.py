@@ -335,9 +335,31 @@ def _connect(protocol: str, patient: bool, process: int, environment: tuple[tupl
         settings: dict[str, Any] = {"connect_timeout": 10, "read_timeout": 60, "max_pool_connections": 64}
         if not patient:
             settings["retries"] = {"total_max_attempts": 1, "mode": "standard"}
-        s3 = fsspec.filesystem("s3", use_listings_cache=False, config_kwargs=settings, skip_instance_cache=True)
+        s3 = fsspec.filesystem(
+            "s3",
+            use_listings_cache=False,
+            config_kwargs=settings,
+            session=_s3_session(),
+            skip_instance_cache=True,
+        )
     except ImportError as error:
         raise MissingExtraError(f"{protocol}: its fsspec driver is not installed ({error})") from error
     if not patient:
         s3.retries = 1
     return s3
+
+
+def _s3_session() -> Any:
+    """A session that reads ISO times with the standard library: dateutil took 60 % of a listing's CPU time."""
+    import aiobotocore.session
+    from botocore.utils import parse_timestamp
+
+    def read_time(value: Any) -> Any:
+        try:
+            return datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            return parse_timestamp(value)
+
+    session = aiobotocore.session.AioSession()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=read_time)
+    return session
