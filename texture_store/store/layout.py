@@ -14,6 +14,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,99}")
 _SHARD = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 _SPEC = re.compile(r"s[0-9a-f]{20,64}")
 _DICTIONARY = re.compile(r"d[0-9a-f]{20,64}")
+_REPORT = re.compile(r"[a-z][a-z0-9_-]{0,99}\.[a-z]{2,5}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TABLES = ("micrographs", "features", "rejected", "samples", "dictionaries")
 
@@ -121,6 +122,11 @@ def parse_checkpoint_path(path: str) -> int | None:
     """The number of a checkpoint; None for any other path."""
     found = re.fullmatch(r"commits/[^/]+/[^/]+/checkpoint-([1-9][0-9]{0,8})\.parquet", path)
     return None if found is None else int(found[1])
+
+
+def report_path(dataset: str, name: str) -> str:
+    """A figure or page for people."""
+    return f"reports/dataset={check_dataset(dataset)}/{_checked(_REPORT, name, 'report')}"
 
 
 def check_shard(name: str) -> str:
