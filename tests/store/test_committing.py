@@ -168,6 +168,24 @@ def test_rows_rejected_by_an_attempt_that_died_count_although_their_image_has_le
     assert plan_work(make_snapshot(3, {"a": "s2", "b": "s1", "c": "s1"}), [record], PAIRS) == []
 
 
+def test_an_image_whose_facts_an_attempt_left_is_not_rejected_by_the_one_that_adopts_them(storage):
+    (unit,) = planned(storage)
+    with pytest.raises(KilledError):
+        execute(EventfulStorage(storage.url, "rejected/", die), unit, outcomes(c="gone"))
+    record = execute(storage, unit, outcomes(a="rejected"))
+    assert (record.members, record.facts_only, record.rejected) == (("b",), ("a",), ())
+    assert {unit.shard: unit.image_ids for unit in planned(storage)} == {"s1-late1": ["a"], "s1-back1": ["c"]}
+
+
+def test_features_that_an_attempt_left_are_adopted_by_one_that_has_none_of_their_images(storage):
+    (unit,) = planned(storage)
+    with pytest.raises(KilledError):
+        execute(EventfulStorage(storage.url, "commits/", die), unit, outcomes(b="gone", c="gone"))
+    record = execute(storage, unit, outcomes(a="gone", c="gone"))
+    assert record.members == ("a",)
+    assert {unit.shard: unit.image_ids for unit in planned(storage)} == {"s1-back1": ["b", "c"]}
+
+
 def test_a_late_rejection_that_finds_its_file_taken_gets_the_next_one(storage):
     execute(storage, planned(storage, [MEAN])[0], ok)
     (late,) = planned(storage, [MAX])

@@ -117,6 +117,13 @@ def test_a_pair_that_one_image_missed_is_late_for_that_image_only(storage):
     assert shape(plan(storage, ABC)) == {("s2", PAIRS): ["c"]}
 
 
+def test_after_a_late_pair_the_next_pair_is_computed_for_all_of_the_shard_at_once(storage):
+    execute(storage, plan(storage, ABC, [MEAN])[0], ok)
+    execute(storage, plan(storage, ABC, [MAX])[0], outcomes(b="gone"))
+    execute(storage, plan(storage, ABC, [MAX])[0], ok)
+    assert shape(plan(storage, ABC, [DEEP_MEAN]))["s1", (DEEP_MEAN,)] == ["a", "b"]
+
+
 def test_an_image_that_came_back_in_another_shard_stays_at_home_and_is_not_computed_again(storage):
     for unit in plan(storage, ABC, [MEAN]):
         execute(storage, unit, ok)

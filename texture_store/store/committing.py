@@ -78,7 +78,6 @@ def commit_shard(
         path = layout.rejected_path(dataset, spec, unit.rejections or unit.shard)
         files.append(write_table(storage, path, rejected))
         rejections.update(_image_ids(storage, files[-1], rejected))
-    rejections.difference_update(facts)
     # A name whose facts are empty has no image: whoever else works on it has to drop all features too.
     is_empty = unit.writes_facts and not facts
     written = {} if is_empty else _write_features(storage, dataset, spec, unit, features)
