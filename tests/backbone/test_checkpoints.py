@@ -33,7 +33,7 @@ def test_an_onnx_graph_is_read(caffe_weights: Weights, onnx_bytes: bytes, tmp_pa
     assert weights.lineage == "caffe"
     # Another public copy need not have the same bits, but must be the same network.
     for name, tensor in weights.tensors.items():
-        torch.testing.assert_close(tensor, caffe_weights.tensors[name], rtol=1e-5, atol=1e-7)
+        assert torch.allclose(tensor, caffe_weights.tensors[name], rtol=1e-5, atol=1e-7), name
 
 
 def test_a_foreign_checkpoint_is_refused_with_its_name(some_weights: Weights, tmp_path: Path) -> None:
