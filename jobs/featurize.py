@@ -61,46 +61,48 @@ def featurize(request: Request) -> FeaturizeSummary:
         TextureStoreError: the job cannot be done. A shard that fails does not raise: it is in the summary, and pending.
     """
     started = time.monotonic()
-    computed = 0
-    changed: list[str] = []
-    failed: dict[str, str] = {}
+    outcome = _Outcome()
     with ExitStack() as session:
         plan = make_plan(request, session)
         if plan.units:
             session.enter_context(connected(request.address))
-            for result in _run(plan, cluster_workers(), changed, failed):
-                computed += result
-    summary = _account(request, plan, computed, changed, failed, time.monotonic() - started)
+            _run(plan, cluster_workers(), outcome)
+    summary = _account(request, plan, outcome, time.monotonic() - started)
     fold_commits(plan.storage, request.dataset, plan.spec.fingerprint)
     return summary
 
 
-def _run(plan: Plan, workers: Workers, changed: list[str], failed: dict[str, str]) -> Any:
+@dataclass
+class _Outcome:
+    """What a run did itself."""
+
+    computed: int = 0
+    changed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def _run(plan: Plan, workers: Workers, outcome: _Outcome) -> None:
     from jobs.stream import FailedShard, Target, run_stream
 
     target = Target(plan.storage, JOB, plan.snapshot.dataset, plan.spec, plan.snapshot.number)
     say(f"featurizing {plan.num_images:,} images in {len(plan.units):,} shards on {workers}")
     with progress("featurize", total=plan.num_images) as bar:
-        sizes = {unit.shard: len(unit.rows) for unit in plan.units}
         for result in run_stream(plan.units, archive_url=plan.snapshot.archive_url, target=target, workers=workers):
             if isinstance(result, FailedShard):
-                failed[result.shard] = result.message
+                outcome.failed[result.shard] = result.message
                 if "--debug" in sys.argv:
                     say(result.details)
                 if result.is_permanent:
                     raise StoreError(f"{result.message}; stopped, what is committed stays: run the same command again")
                 say(f"shard {result.shard} failed and stays pending: {result.message}")
                 continue
-            changed += result.changed
-            record = result.record
-            covered = len(record.members) + len(record.rejected) if record is not None else 0
-            bar.advance(sizes[result.shard], rejected=len(record.rejected) if record is not None else 0)
-            yield covered
+            outcome.changed += result.changed
+            members, rejected = (len(result.record.members), len(result.record.rejected)) if result.record else (0, 0)
+            outcome.computed += members + rejected
+            bar.advance(result.num_images, rejected=rejected)
 
 
-def _account(
-    request: Request, plan: Plan, computed: int, changed: list[str], failed: dict[str, str], seconds: float
-) -> FeaturizeSummary:
+def _account(request: Request, plan: Plan, outcome: _Outcome, seconds: float) -> FeaturizeSummary:
     spec = plan.spec.fingerprint
     commits = read_commits(plan.storage, request.dataset, spec)
     covered = coverage(plan.snapshot, commits, request.pairs)
@@ -114,11 +116,11 @@ def _account(
         featurized=covered.num_featurized,
         rejected=covered.num_rejected,
         pending=covered.num_pending,
-        computed=computed,
+        computed=outcome.computed,
         seconds=round(seconds, 1),
         rejected_by_reason=_reasons(plan.storage, commits, covered.rejected),
-        changed_since_index=sorted(changed),
-        failed_shards=failed,
+        changed_since_index=sorted(outcome.changed),
+        failed_shards=outcome.failed,
     )
 
 

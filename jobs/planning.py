@@ -13,6 +13,7 @@ from texture_store.objects import Storage
 from texture_store.spec import LAYERS, Encoder, FeatureSpec, Layer, PixelSpec, Precision
 from texture_store.store.commits import CommitRecord, Pair, list_specs, read_commits
 from texture_store.store.opening import open_for_writing
+from texture_store.store.recovery import recover
 from texture_store.store.snapshots import Snapshot, latest_snapshot
 from texture_store.store.specs import read_spec, write_spec
 from texture_store.store.work import Unit, plan_work
@@ -68,6 +69,7 @@ def make_plan(request: Request, session: ExitStack) -> Plan:
     spec = _choose_spec(request, storage, specs, session)
     say(f"spec {spec.fingerprint}: {spec.describe()}")
     commits = commits_of.get(spec.fingerprint, [])
+    commits = recover(storage, request.dataset, spec.fingerprint, commits, snapshot=snapshot.number)
     units = plan_work(snapshot, commits, request.pairs, retry_rejected=request.retry_rejected)
     return Plan(storage, snapshot, spec, commits, units)
 

@@ -59,9 +59,9 @@ class EncodedShard:
 class WrittenShard:
     """What became of a unit."""
 
-    shard: str
     record: CommitRecord | None
     """None when there was nothing to commit."""
+    num_images: int
     changed: list[str]
 
 
@@ -163,7 +163,7 @@ def write_shard(
         seconds=encoded.seconds | {"tables": time.monotonic() - started},
         snapshot=snapshot,
     )
-    return WrittenShard(loaded.unit.shard, record, loaded.changed)
+    return WrittenShard(record, len(loaded.unit.rows), loaded.changed)
 
 
 def feature_tables(encoded: EncodedShard) -> dict[Pair, pa.Table]:
