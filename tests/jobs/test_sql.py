@@ -56,7 +56,10 @@ def test_long_vectors_are_shortened_in_a_table_and_whole_elsewhere(made: MadeSto
 
 
 def test_csv_and_json_hold_what_is_there(made: MadeStore) -> None:
-    query = "select path, null as none, 'nan'::float as bad, date '2026-01-02' as day, true as yes, path from images order by 1"
+    query = (
+        "select path, null as none, 'nan'::float as bad, date '2026-01-02' as day, true as yes, path"
+        " from images order by path"
+    )
     rows = json.loads(run(made, query, "json").stdout)
     assert rows[2] == {
         "path": PATHS[2],

@@ -3,8 +3,9 @@
 Everything that reads features, by Python or SQL, goes through this; nothing here opens a feature file.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -49,6 +50,7 @@ class Catalog:
     _commits: dict[str, list[CommitRecord]] = field(default_factory=dict)
     _specs: dict[str, FeatureSpec] = field(default_factory=dict)
     _coverage: dict[tuple[str, frozenset[int]], Coverage] = field(default_factory=dict)
+    _places: dict[tuple[int, ...], "_Places"] = field(default_factory=dict)
 
     @property
     def dataset(self) -> str:
@@ -99,22 +101,21 @@ class Catalog:
         for record in self.commits(fingerprint):
             if pair not in record.pairs or not record.members:
                 continue
-            files = [file for file in record.files_of("features") if file.path.startswith(folder)]
+            files = [file for file in record.files if file.path.startswith(folder)]
             if not files:
                 raise SchemaMismatchError(
                     f"{self.storage.url_of(folder)}: the commit {record.step}/{record.shard} lists images but no file"
-                    " here; run verify"
+                    " here; the record was changed by hand"
                 )
             listed.add(files, record.members)
-        placed = self._placed(listed)
-        self._refuse_twice(placed, f"{self.dataset} {fingerprint} {' '.join(pair)}")
-        return placed
+        return self._placed(listed, once=f"{self.dataset} {fingerprint} {' '.join(pair)}")
 
     def micrograph_files(self, fingerprint: str) -> list[CommittedFile]:
         """The files with the facts of a spec's images."""
         listed = _Listed()
         for record in self.commits(fingerprint):
-            listed.add(record.files_of("micrographs"), (*record.members, *record.facts_only))
+            image_ids = (*record.members, *record.facts_only) if record.facts_only else record.members
+            listed.add(record.files_of("micrographs"), image_ids)
         return self._placed(listed)
 
     def rejected_files(self, fingerprint: str) -> list[CommittedFile]:
@@ -127,39 +128,63 @@ class Catalog:
             listed.add(record.files_of("rejected"), still)
         return self._placed(listed)
 
-    def _placed(self, listed: "_Listed") -> list[CommittedFile]:
-        """All files looked up in the snapshot at once: one hash table, however many files there are."""
-        files = [(file, pa.array(ids, pa.string())) for _, (file, ids) in sorted(listed.files.items()) if ids]
-        if not files:
-            return []
-        members = self.snapshot.table.column("image_id").combine_chunks()
-        every = pa.concat_arrays([image_ids for _, image_ids in files])
-        rows = pc.fill_null(pc.index_in(every, value_set=members), -1).to_numpy().astype(np.int64)
-        ends = np.cumsum([len(image_ids) for _, image_ids in files])
+    def _placed(self, listed: "_Listed", *, once: str | None = None) -> list[CommittedFile]:
+        """All files looked up in the snapshot at once: one hash table, however many files there are.
+
+        `once` names the feature set in the error that is raised when an image appears twice.
+        """
+        files = [(file, image_ids) for _, (file, image_ids) in sorted(listed.files.items()) if image_ids]
+        # Commits name the images of a shard once for all of its pairs: then this is done once for all of them.
+        key = tuple(id(image_ids) for _, image_ids in files)
+        if key not in self._places:
+            self._places[key] = self._look_up([image_ids for _, image_ids in files])
+        places = self._places[key]
+        if once is not None:
+            self._refuse_twice(places.rows, once)
         return [
-            CommittedFile(file.path, file.bytes, file.rows, image_ids, rows[end - len(image_ids) : end])
-            for (file, image_ids), end in zip(files, ends, strict=True)
+            CommittedFile(file.path, file.bytes, file.rows, image_ids, places.rows[start : start + len(image_ids)])
+            for (file, _), image_ids, start in zip(files, places.image_ids, places.starts, strict=True)
         ]
 
-    def _refuse_twice(self, files: list[CommittedFile], what: str) -> None:
-        if not files:
-            return
-        rows = np.concatenate([file.rows for file in files])
-        found, counts = np.unique(rows[rows >= 0], return_counts=True)
-        if (counts > 1).any():
-            path = self.snapshot.table.column("path")[int(found[counts > 1][0])].as_py()
+    def _look_up(self, listed: list[Collection[str]]) -> "_Places":
+        image_ids = [pa.array(list(ids), pa.string()) for ids in listed]
+        starts = np.cumsum([0, *map(len, image_ids)])[:-1]
+        members = self.snapshot.table.column("image_id").combine_chunks()
+        every = pa.concat_arrays([pa.array([], pa.string()), *image_ids])
+        rows = pc.fill_null(pc.index_in(every, value_set=members), -1).to_numpy().astype(np.int64)
+        return _Places(listed, image_ids, starts, rows)
+
+    def _refuse_twice(self, rows: np.ndarray, what: str) -> None:
+        found = np.sort(rows[rows >= 0])
+        twice = np.unique(found[1:][found[1:] == found[:-1]])
+        if len(twice):
+            path = self.snapshot.table.column("path")[int(twice[0])].as_py()
             raise CommitConflictError(
-                f"{what}: {int((counts > 1).sum())} images are committed twice, such as {path!r}; this store was"
-                " changed by hand, run verify"
+                f"{what}: {len(twice)} images are committed twice, such as {path!r}; its commit records were changed by"
+                " hand"
             )
+
+
+class _Places(NamedTuple):
+    """Where the images of some files are in the snapshot."""
+
+    listed: list[Collection[str]]
+    """Kept, because their identity is the key."""
+    image_ids: list[pa.Array]
+    starts: np.ndarray
+    rows: np.ndarray
 
 
 class _Listed:
     """Files by path. Commits of several steps may list one file: it counts once, with the rows that any lists."""
 
     def __init__(self) -> None:
-        self.files: dict[str, tuple[FileRecord, dict[str, None]]] = {}
+        self.files: dict[str, tuple[FileRecord, Collection[str]]] = {}
 
-    def add(self, files: Iterable[FileRecord], image_ids: Iterable[str]) -> None:
+    def add(self, files: Iterable[FileRecord], image_ids: Collection[str]) -> None:
         for file in files:
-            self.files.setdefault(file.path, (file, {}))[1].update(dict.fromkeys(image_ids))
+            if file.path in self.files:
+                both = tuple(dict.fromkeys([*self.files[file.path][1], *image_ids]))
+                self.files[file.path] = (file, both)
+            else:
+                self.files[file.path] = (file, image_ids)

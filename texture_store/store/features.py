@@ -19,7 +19,7 @@ from texture_store.errors import FeaturesNotFoundError, MissingExtraError, Schem
 from texture_store.objects import Storage
 from texture_store.spec import NUM_CHANNELS, Encoder, FeatureSpec, Layer, vector_width
 from texture_store.store.catalog import CommittedFile
-from texture_store.store.object_file import open_parquet
+from texture_store.store.object_file import CHANGED, open_parquet
 from texture_store.store.scale import Scales, read_scales
 from texture_store.store.scan import Rows, scan
 
@@ -182,7 +182,8 @@ class Features:
     def subset(self, keep: npt.ArrayLike) -> "Features":
         """Some of the images, in the same order: a mask of length n, or ascending row numbers. Raises UsageError."""
         chosen = np.asarray(keep)
-        chosen = np.flatnonzero(chosen) if chosen.dtype == bool and len(chosen) == len(self) else chosen
+        if not chosen.size or (chosen.dtype == bool and len(chosen) == len(self)):
+            chosen = np.flatnonzero(chosen)
         if chosen.dtype.kind not in "iu" or (np.diff(chosen) <= 0).any() or not _within(chosen, len(self)):
             raise UsageError(
                 f"subset() takes a mask of {len(self)} bools, or row numbers below that, each once, ascending"
@@ -257,7 +258,7 @@ class Features:
         if not pa.types.is_fixed_size_list(kind) or kind.list_size != width or column.null_count:
             raise SchemaMismatchError(
                 f"dataset {self.dataset} {self.encoder} {self.layer}: column {name} is {kind} with {column.null_count}"
-                f" nulls, not lists of {width}; run verify"
+                f" nulls, not lists of {width}; {CHANGED}"
             )
         matrix: npt.NDArray[Any] = column.flatten().to_numpy(zero_copy_only=True).reshape(len(column), width)
         return matrix
@@ -267,7 +268,7 @@ class Features:
         with open_parquet(self.storage, first.path, first.num_bytes, whole=False) as parquet:
             kind = parquet.schema_arrow.field(name).type
         if not pa.types.is_fixed_size_list(kind):
-            raise SchemaMismatchError(f"{self.storage.url_of(first.path)}: column {name} is {kind}; run verify")
+            raise SchemaMismatchError(f"{self.storage.url_of(first.path)}: column {name} is {kind}; {CHANGED}")
         return int(kind.list_size)
 
 

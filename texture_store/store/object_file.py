@@ -16,6 +16,10 @@ TAIL_BYTES = 64 << 10
 """The end of a Parquet file, with the footer, is fetched as one piece: readers ask for it in two or three."""
 
 
+CHANGED = "it was damaged or changed after it was committed: restore it from a copy"
+"""What to do about a file that is not what its commit says: nothing in the store is ever written twice."""
+
+
 class ObjectFile(io.RawIOBase):
     """Read-only; `num_bytes` is known from the commit record, so that opening asks storage for nothing."""
 
@@ -84,5 +88,5 @@ def open_parquet(storage: Storage, path: str, num_bytes: int, *, whole: bool) ->
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
         raise SchemaMismatchError(
-            f"{storage.url_of(path)}: not a readable Parquet file ({reason}); run verify to see what else is damaged"
+            f"{storage.url_of(path)}: not a readable Parquet file ({reason}); {CHANGED}"
         ) from error

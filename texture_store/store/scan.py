@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from texture_store.errors import SchemaMismatchError
 from texture_store.objects import Storage
 from texture_store.store.catalog import CommittedFile
-from texture_store.store.object_file import open_parquet
+from texture_store.store.object_file import CHANGED, open_parquet
 
 Rows = npt.NDArray[np.int64]
 Consume = Callable[[Rows, pa.Table], None]
@@ -51,7 +51,7 @@ def scan(
         if complete and found != len(file.image_ids):
             raise SchemaMismatchError(
                 f"{storage.url_of(file.path)}: has {found} of the {len(file.image_ids)} images that its commit lists;"
-                " run verify"
+                f" {CHANGED}"
             )
 
     with ThreadPoolExecutor(_num_workers(files, whole=whole), thread_name_prefix="texture-store-scan") as pool:
@@ -63,7 +63,12 @@ def _num_workers(files: Sequence[CommittedFile], *, whole: bool) -> int:
     largest = max(file.num_bytes for file in files)
     # A worker holds the file's bytes, and a row group twice: pages that are decoded, and the column made of them.
     held = min(largest, WHOLE_FILE_BYTES) + 2 * min(GROUP_BYTES, 4 * largest) if whole else 1 << 20
-    return max(1, min(MAX_WORKERS, len(files), max(WORKING_BYTES // held, len(os.sched_getaffinity(0)))))
+    return max(1, min(MAX_WORKERS, len(files), max(WORKING_BYTES // held, _num_processors())))
+
+
+def _num_processors() -> int:
+    # Not all systems can say which ones this process may use.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _scan_file(storage: Storage, file: CommittedFile, columns: Sequence[str], consume: Consume, *, whole: bool) -> int:
@@ -73,7 +78,7 @@ def _scan_file(storage: Storage, file: CommittedFile, columns: Sequence[str], co
     with open_parquet(storage, file.path, file.num_bytes, whole=whole) as parquet:
         missing = {"image_id", *columns} - set(parquet.schema_arrow.names)
         if missing:
-            raise SchemaMismatchError(f"{url}: has no column {', '.join(sorted(missing))}; run verify")
+            raise SchemaMismatchError(f"{url}: has no column {', '.join(sorted(missing))}; {CHANGED}")
         for group in range(parquet.num_row_groups):
             image_ids = parquet.read_row_group(group, columns=["image_id"], use_threads=False).column("image_id")
             where = pc.index_in(image_ids.combine_chunks(), value_set=file.image_ids)
