@@ -217,10 +217,15 @@ def _in_order_and_unsynced(monkeypatch):
 
 
 @pytest.mark.usefixtures("_in_order_and_unsynced")
-def test_any_history_ends_with_every_image_settled_once():
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("num_histories", [35, pytest.param(600, marks=pytest.mark.slow)])
+def test_any_history_ends_with_every_image_settled_once(num_histories):
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=80, stateful_step_count=10, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=num_histories,
+            stateful_step_count=10,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
