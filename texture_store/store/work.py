@@ -18,7 +18,7 @@ Hence no file is ever created twice with other content, and files of a table nev
 with files that an interrupted attempt left behind. Followers have names made from their shard's and not from their
 images', because which images are left over differs between attempts. Two things are out of reach: an attempt whose
 commit is lost leaves files that no plan knows of, which `recovery` makes known; and a job that runs on while its images
-are taken out of the archive, indexed, put back and indexed again may write them under two names (readers show one).
+are taken out of the archive, indexed, put back and indexed again may write them under two names (readers refuse that).
 """
 
 from collections import defaultdict
