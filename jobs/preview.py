@@ -1,5 +1,6 @@
 """preview: a contact sheet of what featurize will see, before a long run."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -104,7 +105,7 @@ def _previewed(fetched: Fetched, row: dict[str, Any], pixels: PixelSpec) -> Prev
     try:
         micrograph = read_micrograph(fetched.data, pixels, sidecar=fetched.sidecar, name=path)
     except RejectedImageError as error:
-        return Previewed(path, label, whole, None, reason=f"{error} ({error.stage})")
+        return Previewed(path, label, whole, None, reason=f"rejected ({error.stage}): {error}")
     return Previewed(path, label, whole, thumbnail(micrograph.seen, 512, 512), facts=micrograph.facts)
 
 
@@ -118,10 +119,8 @@ def _whole(data: bytes, pixels: PixelSpec) -> np.ndarray | None:
 
 
 def _create(storage: Storage, path: str, data: bytes) -> str:
-    try:
+    with contextlib.suppress(ObjectExistsError):  # the name holds the page's hash: it is there already
         storage.create(path, data)
-    except ObjectExistsError:
-        pass  # the name holds the page's hash: it is there already
     return storage.url_of(path)
 
 

@@ -1,6 +1,7 @@
 """A contact sheet as PNG: each whole picture with its databar, beside what the network receives."""
 
 import io
+import textwrap
 import warnings
 from collections.abc import Sequence
 
@@ -27,6 +28,7 @@ _GAP_PX = 8
 _CAPTION_PX = 66
 _TILE_WIDTH = 2 * _PICTURE_PX + 3 * _GAP_PX
 _TILE_HEIGHT = _PICTURE_PX + _CAPTION_PX
+_CAPTION_CHARACTERS = 76
 _MAX_COLUMNS = 5
 _LINE_PX = 15
 _DPI = 100
@@ -82,17 +84,20 @@ def _draw_tile(axes: Axes, image: Previewed, x: float, y: float) -> None:
         scale = _draw_picture(axes, image.whole, x, y)
         if image.seen is not None:
             _draw_boxes(axes, image, x, y, scale * image.whole.shape[1] / image.facts["width"])
-    if image.seen is not None:
+    if image.seen is None:
+        empty = Rectangle((x + _PICTURE_PX + _GAP_PX, y), _PICTURE_PX, _PICTURE_PX, facecolor="#ffebe9", linewidth=0)
+        axes.add_patch(empty)
+    else:
         _draw_picture(axes, image.seen, x + _PICTURE_PX + _GAP_PX, y)
     caption = y + _PICTURE_PX + 12
     for number, (line, colour) in enumerate(_caption(image)):
-        _write(axes, x, caption + 12 * number, line, size=6.5, colour=colour, limit=88)
+        _write(axes, x, caption + 12 * number, line, size=6.5, colour=colour, limit=_CAPTION_CHARACTERS + 2)
 
 
 def _draw_picture(axes: Axes, picture: np.ndarray, x: float, y: float) -> float:
     """Draws it with its lower left corner at the tile's; returns sheet px per picture px."""
     height, width = picture.shape
-    scale = min(_PICTURE_PX / width, _PICTURE_PX / height)
+    scale: float = min(_PICTURE_PX / width, _PICTURE_PX / height)
     top = y + _PICTURE_PX - height * scale
     axes.imshow(
         thumbnail(picture, _PICTURE_PX, _PICTURE_PX),
@@ -129,7 +134,7 @@ def _draw_boxes(axes: Axes, image: Previewed, x: float, y: float, scale: float) 
 def _caption(image: Previewed) -> list[tuple[str, str]]:
     name = image.path if image.label is None else f"{image.path}  [{image.label}]"
     if image.seen is None:
-        return [(name, _INK), *((line, _CUT) for line in _wrapped(f"rejected: {image.reason}", 86, 3))]
+        return [(name, _INK), *((line, _CUT) for line in _wrapped(image.reason or "", 3))]
     facts = image.facts
     size = f"{facts['width']} x {facts['height']} -> {facts['seen_width']} x {facts['seen_height']} px"
     grey = f"grey {facts['grey_min']:g} to {facts['grey_max']:g} of {facts['bit_depth']} bit"
@@ -137,12 +142,11 @@ def _caption(image: Previewed) -> list[tuple[str, str]]:
     scale = f"{scale} um per px seen" if facts["um_per_px_x"] else scale
     found = "; ".join(warnings_of(facts))
     lines = [(name, _INK), (f"{size}, {grey}", _QUIET), (f"databar: {describe_databar(facts)}; {scale}", _QUIET)]
-    return lines + [(f"! {line}" if not n else line, _WARNING) for n, line in enumerate(_wrapped(found, 84, 2))]
+    return lines + [(f"! {line}" if not n else line, _WARNING) for n, line in enumerate(_wrapped(found, 2))]
 
 
-def _wrapped(text: str, limit: int, lines: int) -> list[str]:
-    cut = [text[start : start + limit] for start in range(0, len(text), limit)]
-    return cut if len(cut) <= lines else [*cut[: lines - 1], cut[lines - 1][:-3] + "..."]
+def _wrapped(text: str, lines: int) -> list[str]:
+    return textwrap.wrap(text, _CAPTION_CHARACTERS, max_lines=lines, placeholder=" ...")
 
 
 def _write(

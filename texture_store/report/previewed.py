@@ -28,7 +28,7 @@ class Previewed:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Columns of schemas.MICROGRAPHS; empty for a rejected image."""
     reason: str | None = None
-    """Why it is rejected, or cannot be read now."""
+    """Why nothing of it is seen."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Overview:
 
 
 def frame(facts: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) in file px of what the network sees; a centre crop is smaller than the kept picture."""
+    """(left, top, right, bottom) in file px of what the network sees: all that is kept, or its centre crop."""
     width = facts["px_per_px_x"] * facts["seen_width"]
     height = facts["px_per_px_y"] * facts["seen_height"]
     left, top = (facts["width"] - width) / 2, (kept_rows(facts) - height) / 2
@@ -82,9 +82,7 @@ def warnings_of(facts: Mapping[str, Any]) -> list[str]:
         found.append(f"squeezed {max(ratio, 1 / ratio):.2f}x {'across' if ratio > 1 else 'in height'}")
     if facts["has_marks"]:
         found.append("marks drawn inside the picture")
-    if facts["is_colour"]:
-        found.append("a colour image: its grey is seen")
-    return found + [str(note) for note in facts["notes"]]
+    return found + [str(note) for note in facts["notes"]]  # colour has a note of its own
 
 
 def overview(images: Sequence[Previewed], total: int) -> Overview:

@@ -18,7 +18,7 @@ def thumbnail(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     small = resize(
         picture.astype(np.float32), max(1, round(columns * factor)), max(1, round(rows * factor)), method="area"
     )
-    return np.clip(np.rint(small), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(small), 0, 255), np.uint8)
 
 
 def data_uri(picture: np.ndarray) -> str:
