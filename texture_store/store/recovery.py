@@ -4,8 +4,8 @@ They are harmless as long as their images stay where they are: the next attempt 
 the archive and come back, in another shard; then nobody looks at the old name again. So a job that is going to write
 first makes known which images lie under such names, and plans with that.
 
-Shards that another job is just writing look the same. Nothing is lost or doubled then: both write the same files, and an
-image that the other job was about to reject may stay pending for the next run.
+Shards that another job is just writing look the same. Nothing is lost or doubled then: both write the same files, and
+an image that the other job was about to reject may stay pending for the next run.
 """
 
 from collections.abc import Sequence
