@@ -44,7 +44,8 @@ LAYER: Layer = "conv4_3"
 0.83, conv2_2 0.37, conv1_2 0.25)."""
 
 CHANNEL = 392
-"""Of LAYER, counted from 1 as DuckDB does: of all its channels the one that separates the powders most."""
+"""Of LAYER, counted from 1 as DuckDB does: of all its channels the one that separates the powders most (F ratio). It
+answers to coarse particles."""
 
 NUM_NEIGHBOURS = 5
 TRIALS = 3
@@ -200,7 +201,7 @@ def account(summary: DemoSummary) -> str:
   store     {summary.store} ({done.computed} featurized now, {done.rejected} rejected; {done.settings})
   preview   {", ".join(summary.preview)}
 
-A question in SQL. Channel {CHANNEL} of {LAYER} follows the spread of the particles' radii, grey does not:
+A question in SQL. Channel {CHANNEL} of {LAYER} answers to coarse particles; the mean grey tells nothing:
 
 {summary.sql}
 
