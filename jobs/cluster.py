@@ -3,9 +3,11 @@
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 import tenacity
@@ -22,7 +24,6 @@ _LOCAL_ENVIRONMENT = {
     # The only switch that makes ray.init use 127.0.0.1 rather than the outward interface (Ray 2.60, measured).
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
-    # Or its C++ side writes advice on actors to standard error.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     # Ray Data's own bars would cross ours.
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
@@ -120,10 +121,25 @@ def _start() -> None:
     import ray
 
     try:
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        with _silent():
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except Exception:
         ray.shutdown()
         raise
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Hide what Ray's C++ side prints when it starts; what goes wrong comes as an exception."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def local_workers() -> Workers:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,11 +25,15 @@ from jobs.options import (
 )
 from jobs.planning import AutoPrecision, Plan, Request, make_plan
 from jobs.progress import progress, say
+from jobs.tally import tallied
 from texture_store.errors import StoreError, UsageError
 from texture_store.objects import Storage
 from texture_store.spec import ENCODERS, LAYERS, make_pixel_spec
 from texture_store.store.commits import CommitRecord, fold_commits, read_commits
 from texture_store.store.coverage import check_balance, coverage
+
+if TYPE_CHECKING:
+    from jobs.stream import FailedShard
 
 JOB = "featurize"
 
@@ -86,20 +90,30 @@ def _run(plan: Plan, workers: Workers, outcome: _Outcome) -> None:
 
     target = Target(plan.storage, JOB, plan.snapshot.dataset, plan.spec, plan.snapshot.number)
     say(f"featurizing {plan.num_images:,} images in {len(plan.units):,} shards on {workers}")
-    with progress("featurize", total=plan.num_images) as bar:
-        for result in run_stream(plan.units, archive_url=plan.snapshot.archive_url, target=target, workers=workers):
+    with progress("featurize", total=plan.num_images) as bar, tallied(bar, plan.num_images) as tally:
+        for result in run_stream(
+            plan.units,
+            archive_url=plan.snapshot.archive_url,
+            target=target,
+            workers=workers,
+            report=tally.report,
+        ):
             if isinstance(result, FailedShard):
-                outcome.failed[result.shard] = result.message
-                if "--debug" in sys.argv:
-                    say(result.details)
-                if result.is_permanent:
-                    raise StoreError(f"{result.message}; stopped, what is committed stays: run the same command again")
-                say(f"shard {result.shard} failed and stays pending: {result.message}")
+                _note_failure(result, outcome)
                 continue
             outcome.changed += result.changed
             members, rejected = (len(result.record.members), len(result.record.rejected)) if result.record else (0, 0)
             outcome.computed += members + rejected
-            bar.advance(result.num_images, rejected=rejected)
+            tally.settle(result.num_images, rejected=rejected)
+
+
+def _note_failure(failure: "FailedShard", outcome: _Outcome) -> None:
+    if "--debug" in sys.argv:
+        say(failure.details)
+    if failure.is_permanent:
+        raise StoreError(f"{failure.message}; stopped, what is committed stays: run the same command again")
+    say(f"shard {failure.shard} failed and stays pending: {failure.message}")
+    outcome.failed[failure.shard] = failure.message
 
 
 def _account(request: Request, plan: Plan, outcome: _Outcome, seconds: float) -> FeaturizeSummary:

@@ -54,16 +54,32 @@ class Target:
     snapshot: int
 
 
-def run_stream(units: Sequence[Unit], *, archive_url: str, target: Target, workers: Workers) -> Iterator[Result]:
-    """Load, extract and write each unit; yields what became of it, in the order of completion."""
-    for table in build_stream(units, archive_url=archive_url, target=target, workers=workers).iter_batches(
-        batch_size=None, batch_format="pyarrow", prefetch_batches=1
-    ):
+def run_stream(
+    units: Sequence[Unit],
+    *,
+    archive_url: str,
+    target: Target,
+    workers: Workers,
+    report: Callable[[int], None] | None = None,
+) -> Iterator[Result]:
+    """Load, extract and write each unit; yields what became of it, in the order of completion.
+
+    `report` is called in the extract actors with the number of images that were just done.
+    """
+    stream = build_stream(units, archive_url=archive_url, target=target, workers=workers, report=report)
+    for table in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
         for value in table["value"]:
             yield pickle.loads(value.as_buffer())  # noqa: S301 (made by our own workers, read from no storage)
 
 
-def build_stream(units: Sequence[Unit], *, archive_url: str, target: Target, workers: Workers) -> Any:
+def build_stream(
+    units: Sequence[Unit],
+    *,
+    archive_url: str,
+    target: Target,
+    workers: Workers,
+    report: Callable[[int], None] | None = None,
+) -> Any:
     """The Ray Data pipeline itself, not yet running: three operators that must not be fused."""
     import ray.data
 
@@ -77,7 +93,7 @@ def build_stream(units: Sequence[Unit], *, archive_url: str, target: Target, wor
     loaded = shards.map_batches(_load, fn_args=(archive_url, target.spec.pixels), num_cpus=LOAD_CPUS, **one_shard)
     encoded = loaded.map_batches(
         _ExtractActor,
-        fn_constructor_args=(target.storage, target.spec, workers.device, workers.threads),
+        fn_constructor_args=(target.storage, target.spec, workers, report),
         compute=ray.data.ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
         num_cpus=workers.num_cpus,
         num_gpus=workers.num_gpus,
@@ -87,12 +103,15 @@ def build_stream(units: Sequence[Unit], *, archive_url: str, target: Target, wor
 
 
 class _ExtractActor:
-    def __init__(self, storage: Storage, spec: FeatureSpec, device: str, threads: int) -> None:
+    def __init__(
+        self, storage: Storage, spec: FeatureSpec, workers: Workers, report: Callable[[int], None] | None
+    ) -> None:
         from texture_store.backbone.weights import from_safetensors
         from texture_store.store.specs import read_weights
 
         weights = from_safetensors(read_weights(storage, spec.weights), digest=spec.weights, allow_foreign=True)
-        self._extract = Extractor(weights, spec, device=device, threads=threads if device == "cpu" else None)
+        threads = workers.threads if workers.device == "cpu" else None
+        self._extract = Extractor(weights, spec, device=workers.device, threads=threads, report=report)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         return _each(table, self._extract)

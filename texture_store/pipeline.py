@@ -4,7 +4,7 @@ Shapes: `B` images of a batch, `H W` pixels, `N` images of a shard.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -93,9 +93,18 @@ class Extractor:
     """One prepared network; called once a shard. Owns the processor it runs on."""
 
     def __init__(
-        self, weights: "Weights", spec: FeatureSpec, *, device: str = "cpu", threads: int | None = None
+        self,
+        weights: "Weights",
+        spec: FeatureSpec,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        report: Callable[[int], None] | None = None,
     ) -> None:
-        """Prepare the network on `device`. `threads` (CPU) is fixed, since it may decide the last bits."""
+        """Prepare the network on `device`. `threads` (CPU) is fixed, since it may decide the last bits.
+
+        `report` is called after each batch with the number of its images.
+        """
         import torch
 
         from texture_store.backbone.vgg16 import VGG16
@@ -103,6 +112,7 @@ class Extractor:
         if threads is not None:
             torch.set_num_threads(threads)
         self._spec = spec
+        self._report = report
         self._network = VGG16(weights, precision=spec.precision, device=device)
         self.environment = _environment(self._network.device_name, self._network.kernel_path, torch.get_num_threads())
 
@@ -115,6 +125,8 @@ class Extractor:
         num_positions = {layer: np.zeros(count, np.int32) for layer in {layer for _, layer in pairs}}
         for indices, pixels_BHW in _batches(loaded.seen, self._spec.batch_size):
             self._extract_batch(indices, pixels_BHW, pairs, vectors, num_positions)
+            if self._report is not None:
+                self._report(len(indices))
         without_pictures = LoadedShard(loaded.unit, loaded.members, [], loaded.rejected, loaded.changed, loaded.seconds)
         seconds = loaded.seconds | {"extract": time.monotonic() - started}
         return EncodedShard(without_pictures, vectors, num_positions, self.environment, seconds)

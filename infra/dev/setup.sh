@@ -38,7 +38,8 @@ say "installing $(grep -c '^[a-z].*==' "$lock") pinned packages (about 2.5 GB to
 index="${UV_DEFAULT_INDEX:-$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || true)}"
 [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
 export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-180}"
-.venv/bin/uv pip sync --python .venv/bin/python --require-hashes "$lock" ||
+# Compiled now, by all cores, and not by every process of a first run; some machines never keep what is compiled later.
+.venv/bin/uv pip sync --python .venv/bin/python --require-hashes --compile-bytecode "$lock" 2>&1 | grep -v '^ [-+~] ' ||
   fail "the packages could not be installed; the lines above say which one, and running this again resumes"
 
 say "installing texture_store from this folder"
