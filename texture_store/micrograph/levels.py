@@ -26,5 +26,10 @@ def to_levels(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
     least, most = float(values.min()), float(values.max())
     steps = [(least, 0.0), (low, 85.0), (high, 170.0), (most, 255.0)]
     knots = [knot for i, knot in enumerate(steps) if i == 0 or knot[0] > steps[i - 1][0]]
-    levels = np.interp(values, [knot[0] for knot in knots], [knot[1] for knot in knots])
-    return np.rint(levels).astype(np.uint8)
+    places, heights = [knot[0] for knot in knots], [knot[1] for knot in knots]
+    if grey.dtype.kind in "iu" and grey.dtype.itemsize <= 2:  # a table is exact, and much faster than interpolation
+        codes = np.arange(2 ** (8 * grey.dtype.itemsize)).astype(f"u{grey.dtype.itemsize}")
+        table = np.rint(np.interp(codes.view(grey.dtype.newbyteorder("=")), places, heights)).astype(np.uint8)
+        native = np.ascontiguousarray(grey.astype(grey.dtype.newbyteorder("="), copy=False))
+        return table[native.view(codes.dtype)]
+    return np.rint(np.interp(values, places, heights)).astype(np.uint8)

@@ -91,14 +91,24 @@ def _strips_on(zone_levels: NDArray[np.uint8], level: int, tolerance: int) -> It
     """Strips of one background level: one for each row that could be the top edge of one."""
     flat = _within(zone_levels, level, tolerance)
     zone = _Zone(zone_levels, flat, _within(zone_levels, level, max(tolerance, _RINGING)), level)
-    left, right = _longest_runs(_without_gaps(flat))
-    for row in np.flatnonzero(right - left >= _MIN_WIDTH_SHARE * flat.shape[1]).tolist():
-        columns = int(left[row]) + np.flatnonzero(flat[row, left[row] : right[row]])  # closing reaches over the sides
+    rows = _possible_tops(flat)
+    left, right = _longest_runs(_without_gaps(flat[rows]))
+    for i, row in enumerate(rows.tolist()):
+        if right[i] - left[i] < _MIN_WIDTH_SHARE * flat.shape[1]:
+            continue
+        columns = int(left[i]) + np.flatnonzero(flat[row, left[i] : right[i]])  # closing reaches over the sides
         box = slice(int(columns[0]), int(columns[-1]) + 1)
-        if row > 0 and 1 - flat[row - 1, box].mean() >= _MIN_STEP:
+        if 1 - flat[row - 1, box].mean() >= _MIN_STEP:
             strip = _judge(zone, row, box)
             if strip is not None:
                 yield strip
+
+
+def _possible_tops(flat: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Rows that have enough background, and over enough of it another level, to be the top edge of some box."""
+    step = np.count_nonzero(flat[1:] & ~flat[:-1], axis=1)
+    enough = np.count_nonzero(flat[1:], axis=1) >= 0.8 * _MIN_WIDTH_SHARE * flat.shape[1]
+    return 1 + np.flatnonzero(enough & (step >= 0.8 * _MIN_STEP * _MIN_WIDTH_SHARE * flat.shape[1]))
 
 
 def _within(levels: NDArray[np.uint8], level: int, tolerance: int) -> NDArray[np.bool_]:
@@ -245,6 +255,8 @@ def _outline_rows(zone: _Zone, row: int, step: int, box: slice) -> int:
 
 def _without_gaps(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask with horizontal gaps closed that are as narrow as the lines between the cells of a bar."""
+    if not len(mask):
+        return mask
     width = 5 + 2 * (mask.shape[1] // 512)
     closed = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, np.ones((1, width), np.uint8))
     return np.asarray(closed, np.uint8).view(np.bool_)
@@ -252,6 +264,8 @@ def _without_gaps(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _longest_runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Start and exclusive end of the longest run of True in each row of (N, W)."""
+    if not len(mask):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     columns = np.arange(mask.shape[1], dtype=np.int32)
     last_false = np.maximum.accumulate(np.where(mask, np.int32(-1), columns), axis=1)
     lengths = columns - last_false
