@@ -24,4 +24,4 @@ def test_the_strip_goes_under_the_picture(size: int) -> None:
     np.testing.assert_array_equal(pixels[:size], picture)
     strip = pixels[size:]
     assert np.mean(strip == 0) > 0.5
-    assert num_rows < 0.2 * pixels.shape[0] or size == 64
+    assert num_rows <= 0.2 * pixels.shape[0]  # more is never cut
