@@ -15,7 +15,7 @@ def to_levels(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
     make the picture look flat nor lose its own contrast. Values that are not finite count as the lowest.
     """
     if grey.dtype == np.uint8:
-        return np.ascontiguousarray(grey)  # type: ignore[arg-type]
+        return np.ascontiguousarray(grey, np.uint8)
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and counts as not finite
         values = grey.astype(np.float32)
     finite = np.isfinite(values)
@@ -31,5 +31,6 @@ def to_levels(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
         codes = np.arange(2 ** (8 * grey.dtype.itemsize)).astype(f"u{grey.dtype.itemsize}")
         table = np.rint(np.interp(codes.view(grey.dtype.newbyteorder("=")), places, heights)).astype(np.uint8)
         native = np.ascontiguousarray(grey.astype(grey.dtype.newbyteorder("="), copy=False))
-        return table[native.view(codes.dtype)]
+        levels: NDArray[np.uint8] = table[native.view(codes.dtype)]
+        return levels
     return np.rint(np.interp(values, places, heights)).astype(np.uint8)
