@@ -14,8 +14,8 @@ share of the greatest value of that image and layer, then the median relative er
 | conv4_3 | 0.38 % / 0.23 % | 0.39 % / 0.20 % | 0.43 % / 0.55 % |
 | conv5_3 | 0.36 % / 0.50 % | 0.75 % / 0.41 % | 0.42 % / 1.31 % |
 
-Forests (400 trees, 3 folds, 10 trials, mean features, 240 surface defects of NEU) score the same: weighted F1 at conv1_2
-0.929 +- 0.011 with float32 and 0.930 +- 0.011 with bfloat16, at conv4_3 0.994 +- 0.002 with both.
+Forests (400 trees, 3 folds, 10 trials, mean features, 240 surface defects of NEU) score the same: weighted F1 at
+conv1_2 0.929 +- 0.011 with float32 and 0.930 +- 0.011 with bfloat16, at conv4_3 0.994 +- 0.002 with both.
 
 Shape suffixes: B images, D channels, H and W rows and columns in px.
 """
