@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from texture_store.errors import UsageError, WeightsNotFoundError
-from texture_store.objects import Storage, open_storage
+from texture_store.errors import ObjectNotFoundError, UsageError, WeightsNotFoundError
+from texture_store.objects import Storage, open_parent
 from texture_store.spec import NUMERICS_VERSION, FeatureSpec, PixelSpec, Precision
 from texture_store.store.specs import read_weights, stored_weights, write_weights
 
@@ -80,13 +80,13 @@ def _explicit_weights(weights: str, *, allow_foreign: bool, say: Say) -> "Weight
         return random_weights(seed=int(seed))
     if "://" not in weights:
         return find_weights(file=Path(weights), allow_foreign=allow_foreign, say=say)
-    folder, _, name = weights.rpartition("/")
+    storage, name = open_parent(weights)
     with tempfile.TemporaryDirectory() as copy:
         file = Path(copy, name)
         try:
-            file.write_bytes(open_storage(folder).read(name))
-        except FileNotFoundError:
-            raise WeightsNotFoundError(f"no weights at {folder}/{name}") from None
+            file.write_bytes(storage.read(name))
+        except ObjectNotFoundError:
+            raise WeightsNotFoundError(f"no weights at {storage.url_of(name)}; check the URL of --weights") from None
         return find_weights(file=file, allow_foreign=allow_foreign, say=say)
 
 
