@@ -92,8 +92,9 @@ class _PlainBar:
     def __enter__(self) -> "_PlainBar":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._line()
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None or self._done:
+            self._line()
 
     def total(self, total: int) -> None:
         self._total = total

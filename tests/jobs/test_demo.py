@@ -40,6 +40,7 @@ def test_a_second_demo_draws_and_computes_nothing(tmp_path: Path, ray_session: N
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_texture_tells_the_powders_apart_and_brightness_does_not(tmp_path: Path, ray_session: None) -> None:
     summary = demo(str(tmp_path / "store"))
     assert 0.8 < summary.scores.texture < 1.0

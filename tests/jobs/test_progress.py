@@ -39,6 +39,12 @@ def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch):
     assert lines[1].startswith("index: 2,000/2,000 files")
 
 
+def test_what_failed_before_it_began_leaves_only_its_error(capsys):
+    with pytest.raises(OSError, match="gone"), progress("index"):
+        raise OSError("gone")
+    assert capsys.readouterr().err == ""
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
