@@ -47,8 +47,11 @@ class Tally:
 
     def stop(self) -> None:
         """No more reports are waited for."""
+        import ray
+
         self._ended.set()
         self._thread.join()
+        ray.kill(self._counter)
 
     def _poll(self) -> None:
         import ray

@@ -15,8 +15,8 @@ from jobs.planning import Request
 from texture_store.spec import make_pixel_spec
 
 
-def write_archive(folder: Path, *, count: int = 10, first: int = 0) -> Path:
-    """`count` pictures of 80x64 px of filtered noise, PNG and TIFF by turns, and a labels.csv."""
+def write_archive(folder: Path, *, count: int = 10, first: int = 0, enlarge: int = 1) -> Path:
+    """`count` pictures of 80x64 px (times `enlarge`) of filtered noise, PNG and TIFF by turns, and a labels.csv."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number in range(first, first + count):
@@ -24,7 +24,7 @@ def write_archive(folder: Path, *, count: int = 10, first: int = 0) -> Path:
         smooth = np.lib.stride_tricks.sliding_window_view(noise, (9, 9)).mean((2, 3))
         grey = np.clip(128 + 300 * smooth, 0, 255).astype(np.uint8)
         name = f"image{number:03}.{'png' if number % 2 else 'tif'}"
-        Image.fromarray(grey).save(folder / name)
+        Image.fromarray(np.kron(grey, np.ones((enlarge, enlarge), np.uint8))).save(folder / name)
         rows.append({"path": name, "label": f"class{number % 2}", "specimen": f"0{number % 3}"})
     with (folder / "labels.csv").open("a", newline="") as file:
         writer = csv.DictWriter(file, ["path", "label", "specimen"])
