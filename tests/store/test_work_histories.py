@@ -218,7 +218,7 @@ def _in_order_and_unsynced(monkeypatch):
 
 @pytest.mark.usefixtures("_in_order_and_unsynced")
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("num_histories", [35, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_histories", [35, pytest.param(120, marks=pytest.mark.slow)])
 def test_any_history_ends_with_every_image_settled_once(num_histories):
     run_state_machine_as_test(
         Histories,
