@@ -190,15 +190,29 @@ def test_a_late_rejection_that_finds_its_file_taken_gets_the_next_one(storage):
     execute(storage, planned(storage, [MEAN])[0], ok)
     (late,) = planned(storage, [MAX])
     with pytest.raises(KilledError):
-        execute(EventfulStorage(storage.url, "encoder=", die), late, outcomes(b="rejected"))
-    execute(storage, late, outcomes(c="rejected"))
-    (again,) = planned(storage, [MAX])
+        execute(EventfulStorage(storage.url, "commits/", die), late, outcomes(b="rejected"))
+    (deep,) = planned(storage, [DEEP_MEAN])
+    execute(storage, deep, outcomes(c="rejected"))
+    (again,) = planned(storage, [DEEP_MEAN])
     assert again.image_ids == ["c"]
     execute(storage, again, outcomes(c="rejected"))
-    assert planned(storage, [MAX]) == []
+    assert planned(storage, [DEEP_MEAN]) == []
     folder = f"rejected/dataset={DATASET}/spec={SPEC}"
     rows = {path: ids for path, ids in rows_under(storage.url).items() if path.startswith("rejected/")}
     assert rows == {f"{folder}/s1-late1.parquet": ["b"], f"{folder}/s1-late2.parquet": ["c"]}
+
+
+def test_an_image_whose_features_are_adopted_gets_no_row_as_rejected(storage):
+    execute(storage, planned(storage, [MEAN])[0], ok)
+    (late,) = planned(storage, [MAX])
+    with pytest.raises(KilledError):
+        execute(EventfulStorage(storage.url, "commits/", die), late, ok)
+    record = execute(storage, late, outcomes(b="rejected"))
+    assert "b" in record.members
+    assert record.rejected == ()
+    execute(storage, planned(storage, [DEEP_MEAN])[0], outcomes(b="rejected"))
+    rejected = [ids for path, ids in rows_under(storage.url).items() if path.startswith("rejected/")]
+    assert [image_id for ids in rejected for image_id in ids] == ["b"]
 
 
 def call(storage: Storage, unit: Unit, **changes) -> None:

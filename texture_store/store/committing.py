@@ -71,6 +71,14 @@ def commit_shard(
         facts = _image_ids(storage, files[0], micrographs)
         features = {pair: _only(table, facts) for pair, table in features.items()}
         rejected = _without(rejected, facts)
+    # A name whose facts are empty has no image: whoever else works on it has to drop all features too.
+    is_empty = unit.writes_facts and not facts
+    written: dict[Pair, tuple[FileRecord, list[str]]] = {}
+    if not unit.writes_facts:
+        # Adopted features may hold images that this attempt rejects. Of those that are in all files no commit would say
+        # that they are rejected, so a row for them would be repeated by whoever rejects them next.
+        written = _write_features(storage, dataset, spec, unit, features)
+        rejected = _without(rejected, set.intersection(*(set(images) for _, images in written.values())))
     repeated = unit.rejected_before.intersection(_ids(rejected))
     rejected = _without(rejected, unit.rejected_before)
     rejections: set[str] = set(repeated)
@@ -78,9 +86,8 @@ def commit_shard(
         path = layout.rejected_path(dataset, spec, unit.rejections or unit.shard)
         files.append(write_table(storage, path, rejected))
         rejections.update(_image_ids(storage, files[-1], rejected))
-    # A name whose facts are empty has no image: whoever else works on it has to drop all features too.
-    is_empty = unit.writes_facts and not facts
-    written = {} if is_empty else _write_features(storage, dataset, spec, unit, features)
+    if unit.writes_facts and not is_empty:
+        written = _write_features(storage, dataset, spec, unit, features)
     groups: dict[frozenset[str], list[Pair]] = {}
     for pair in unit.pairs:
         groups.setdefault(frozenset(written[pair][1]) if pair in written else frozenset(), []).append(pair)
