@@ -12,7 +12,8 @@ How it holds together. A pair is an (encoder, layer); a name is that of a shard 
    that no slow attempt can reject that image later under a name that it has left.
 4. An image with facts belongs to the name under which they are committed, its home, whatever the snapshot says: it may
    have gone and come back in another shard. A pair that it lacks is written under its home, or, once that pair is
-   committed there without it, under `<home>-late1`, ... Its rejections go to rejected/`<home>-late<n>`.
+   committed there without it, under `<home>-late1`, ... Its rejections go to rejected/`<home>-late<n>`, after the
+   features, so that an image whose features were there already is not rejected as well.
 
 Hence no file is ever created twice with other content, and files of a table never have an image in common, not even
 with files that an interrupted attempt left behind. Followers have names made from their shard's and not from their
