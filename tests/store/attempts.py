@@ -109,3 +109,13 @@ def rows_under(folder: str | Path) -> dict[str, list[str]]:
         if "image_id" in table.column_names:
             found[file.relative_to(folder).as_posix()] = table["image_id"].to_pylist()
     return found
+
+
+def ok(image_id: str) -> str:
+    """The outcome of an attempt in which every image can be read."""
+    return "ok"
+
+
+def outcomes(**of: str):
+    """The outcome of an attempt in which these images fare otherwise."""
+    return lambda image_id: of.get(image_id, "ok")

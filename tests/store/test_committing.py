@@ -15,6 +15,8 @@ from tests.store.attempts import (
     fact_row,
     features_of,
     make_snapshot,
+    ok,
+    outcomes,
     rejected_of,
     rows_under,
     true_vector,
@@ -33,14 +35,6 @@ MEAN, DEEP_MEAN, MAX = PAIRS
 @pytest.fixture
 def storage(tmp_path) -> Storage:
     return open_storage(str(tmp_path))
-
-
-def ok(image_id: str) -> str:
-    return "ok"
-
-
-def outcomes(**of: str):
-    return lambda image_id: of.get(image_id, "ok")
 
 
 def planned(storage: Storage, pairs=PAIRS) -> list[Unit]:

@@ -99,5 +99,5 @@ def test_a_file_without_the_rows_of_its_commit_is_out_of_balance():
 def test_sums_that_do_not_add_up_are_out_of_balance():
     covered = coverage(ABC, [], PAIRS)
     for wrong in (replace(covered, num_indexed=4), replace(covered, rejected={"a"})):
-        with pytest.raises(BalanceError, match="run verify"):
+        with pytest.raises(BalanceError, match="restore it from a copy"):
             check_balance(wrong)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from schemas import SNAPSHOT, snapshot_schema
-from tests.store.attempts import DATASET, PAIRS, SPEC, execute, make_snapshot, rows_under
+from tests.store.attempts import DATASET, PAIRS, SPEC, execute, make_snapshot, ok, outcomes, rows_under
 from texture_store.objects import Storage, open_storage
 from texture_store.store.commits import read_commits
 from texture_store.store.snapshots import Snapshot
@@ -18,14 +18,6 @@ MEAN, DEEP_MEAN, MAX = PAIRS
 @pytest.fixture
 def storage(tmp_path) -> Storage:
     return open_storage(str(tmp_path))
-
-
-def ok(image_id: str) -> str:
-    return "ok"
-
-
-def outcomes(**of: str):
-    return lambda image_id: of.get(image_id, "ok")
 
 
 def plan(storage: Storage, snapshot: Snapshot, pairs=PAIRS, *, retry: bool = False):

@@ -122,10 +122,10 @@ def check_balance(covered: Coverage) -> None:
         featurized, rejected, pending = counts
         raise BalanceError(
             f"{covered.num_indexed} indexed is not {featurized} featurized + {rejected} rejected + {pending} pending;"
-            " run verify"
+            " restore it from a copy"
         )
     if covered.torn:
         raise BalanceError(
             f"{len(covered.torn)} feature files, such as {covered.torn[0]}, do not have the rows that their commits"
-            " list; run verify"
+            " list; restore it from a copy"
         )
