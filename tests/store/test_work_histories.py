@@ -91,13 +91,15 @@ class Histories(RuleBasedStateMachine):
 
     def run_job(self, job: Job, storage: Storage | None = None) -> None:
         storage = storage or self.storage
+        for unit in self.plan(job, storage)[:: job.share]:
+            execute(storage, unit, job.outcome, self.snapshot.number)
+
+    def plan(self, job: Job, storage: Storage) -> list[Unit]:
         commits = self.commits()
         if job.recovers or self.must_recover:
             commits = recover(storage, DATASET, SPEC, commits, snapshot=self.snapshot.number)
             self.must_recover = False
-        units = plan_work(self.snapshot, commits, job.pairs, retry_rejected=job.retry)
-        for unit in units[:: job.share]:
-            execute(storage, unit, job.outcome, self.snapshot.number)
+        return plan_work(self.snapshot, commits, job.pairs, retry_rejected=job.retry)
 
     @initialize()
     def first_index(self) -> None:
@@ -152,7 +154,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(job=jobs)
     def begin_slowly(self, job: Job) -> None:
-        self.slow += plan_work(self.snapshot, self.commits(), job.pairs, retry_rejected=job.retry)
+        self.slow += self.plan(job, self.storage)
 
     @rule(job=jobs)
     def finish_slowly(self, job: Job) -> None:
