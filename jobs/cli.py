@@ -8,8 +8,12 @@ COMMANDS = {
     "index": "List an archive of micrographs, join labels, take a snapshot.",
     "preview": "A contact sheet of what featurize will see.",
     "featurize": "Compute mean, max and Gram features of every image.",
+    "fit-dictionary": "Learn the words of VLAD from a sample.",
+    "encode": "VLAD features of every image, with a dictionary that still fits.",
     "status": "What is indexed, featurized, rejected and pending.",
     "publish": "Write a snapshot's features as few large files.",
+    "audit": "What a score would mean: metadata alone, duplicates, groups.",
+    "evaluate": "How well feature sets tell the labels apart, and whether to trust it.",
     "sql": "Query a store with DuckDB.",
     "demo": "Everything on a small synthetic archive, from nothing.",
 }
@@ -22,7 +26,7 @@ class _Jobs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"jobs.{cmd_name}")
+        module = importlib.import_module(f"jobs.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -5,7 +5,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +108,18 @@ def connected(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+class RaySession(ExitStack):
+    """A Ray that is joined when it is first needed, and left at the end: a job with nothing to do starts none."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self._address = address
+
+    def join(self) -> None:
+        """Be connected from here on. Errors as `connected`."""
+        self.enter_context(connected(self._address))
 
 
 # Ray 2.60 gives its own start 30 s, fixed, which a busy machine of two cores does not always keep.

@@ -11,16 +11,19 @@ from dataclasses import asdict, dataclass
 import click
 import numpy as np
 
-from jobs.featurize import FeaturizeSummary, featurize
+from jobs.featurize import featurize
 from jobs.index import index
 from jobs.options import JobCommand, json_option
 from jobs.planning import Request
 from jobs.powder_archive import LABELS_FILE, make_powder_archive
 from jobs.preview import preview
 from jobs.progress import duration, progress, say
+from jobs.shards import ShardsSummary
 from texture_store.errors import StoreError
-from texture_store.evaluation.forest import NUM_FOLDS, NUM_TREES, forest_score, majority_score
+from texture_store.evaluation.classifiers import NUM_TREES
+from texture_store.evaluation.forest import NUM_FOLDS, forest_score
 from texture_store.evaluation.neighbours import nearest
+from texture_store.evaluation.scores import majority_score
 from texture_store.objects import open_storage
 from texture_store.spec import NETWORK_LAYERS, Encoder, Layer, PixelSpec
 from texture_store.store.reader import Store, open_store
@@ -94,7 +97,7 @@ class DemoSummary:
     archive: str
     preview: list[str]
     drawn: int
-    featurize: FeaturizeSummary
+    featurize: ShardsSummary
     sql: str
     table: str
     asked: str
@@ -146,7 +149,7 @@ def demo(
     )
 
 
-def _featurize(store_url: str, pixels: PixelSpec, weights: str | None) -> FeaturizeSummary:
+def _featurize(store_url: str, pixels: PixelSpec, weights: str | None) -> ShardsSummary:
     request = Request(store_url=store_url, dataset=DATASET, pixels=pixels, encoders=ENCODERS, weights=weights)
     summary = featurize(request)
     if summary.pending:

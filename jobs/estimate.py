@@ -2,13 +2,16 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from jobs.cluster import Workers
 from jobs.planning import Plan
 from jobs.progress import say
-from texture_store.store.commits import CommitRecord, Pair
+from texture_store.spec import Layer
+from texture_store.store.commits import CommitRecord
 
 SAMPLE_IMAGES = 6
 
@@ -29,14 +32,17 @@ class Estimate:
     """Where the rates come from."""
 
 
-def estimate(plan: Plan, pairs: Sequence[Pair], workers: Workers) -> Estimate:
+def estimate(plan: Plan, workers: Workers, *, words: Mapping[Layer, np.ndarray] | None = None) -> Estimate:
     """From this spec's commits of the same pairs, else from a few of the images, run through the network here."""
-    wanted = {tuple(pair) for unit in plan.units for pair in unit.pairs} or {tuple(pair) for pair in pairs}
+    wanted = {tuple(pair) for unit in plan.units for pair in unit.pairs} or {tuple(pair) for pair in plan.pairs}
     alike = [commit for commit in plan.commits if {tuple(pair) for pair in commit.pairs} == wanted and commit.members]
     if alike:
         seconds, size, measured = *_rates(alike), f"{len(alike)} committed shards"
     elif plan.units:
-        seconds, size, measured = *_sample(plan, workers), f"{SAMPLE_IMAGES} images, run on this machine just now"
+        seconds, size, measured = (
+            *_sample(plan, workers, words),
+            f"{SAMPLE_IMAGES} images, run here just now",
+        )
     else:
         seconds, size, measured = 0.0, 0.0, "nothing to do"
     files = sum(len(unit.pairs) + int(unit.writes_facts) + 1 for unit in plan.units)
@@ -59,9 +65,9 @@ def _rates(commits: Sequence[CommitRecord]) -> tuple[float, float]:
     return seconds / images, sum(file.bytes for commit in commits for file in commit.files) / images
 
 
-def _sample(plan: Plan, workers: Workers) -> tuple[float, float]:
+def _sample(plan: Plan, workers: Workers, words: Mapping[Layer, np.ndarray] | None) -> tuple[float, float]:
     from texture_store.backbone.weights import from_safetensors
-    from texture_store.pipeline import Extractor, feature_tables, load_shard
+    from texture_store.pipeline import Extractor, load_shard, product_tables
     from texture_store.store.specs import read_weights
     from texture_store.store.tables import parquet_bytes
 
@@ -71,6 +77,7 @@ def _sample(plan: Plan, workers: Workers) -> tuple[float, float]:
     extract = Extractor(
         from_safetensors(data, digest=plan.spec.weights, allow_foreign=True),
         plan.spec,
+        words=words,
         device=workers.device,
         threads=min(workers.threads, os.cpu_count() or 1) if workers.device == "cpu" else None,
     )
@@ -80,5 +87,5 @@ def _sample(plan: Plan, workers: Workers) -> tuple[float, float]:
     started = time.monotonic()
     encoded = extract(loaded)
     seconds = time.monotonic() - started
-    size = sum(len(parquet_bytes(table)) for table in feature_tables(encoded).values())
+    size = sum(len(parquet_bytes(table)) for table in product_tables(encoded).values())
     return seconds / images, size / images

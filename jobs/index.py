@@ -78,7 +78,8 @@ def index(
         labels: URL of a CSV or Parquet file with a column `path`; None keeps the labels of the last snapshot.
         label_column: its column to predict; `label` if it is there.
         group_column: its column that says which specimen an image is of; `specimen` if it is there.
-        where: conditions `COLUMN=VALUE` or `COLUMN!=VALUE` on the labels; images must meet all of them.
+        where: conditions `COLUMN=VALUE` or `COLUMN!=VALUE` on the labels; images must meet all of them, of several = on
+            one column any.
         root: what a listing file's paths are relative to, if not its own folder.
         shard_size: images of a new shard.
         tell: told about what a user should know.
@@ -214,8 +215,8 @@ def _summary(current: Snapshot, listing: Listing, change: SnapshotChange, second
     "--where",
     multiple=True,
     metavar="COLUMN=VALUE",
-    help="Take only images with this label value; != for all others. May be repeated: all must hold. Compared as text;"
-    " an image without a value has the empty one.",
+    help="Take only images with this label value; != for all others. May be repeated: all must hold, but of several ="
+    " on one column any. Compared as text; an image without a value has the empty one.",
 )
 @click.option("--root", metavar="URL", default=None, help="What a listing's paths are relative to, if not its folder.")
 @click.option("--shard-size", type=click.IntRange(1, 4096), default=SHARD_SIZE, show_default=True, help="Images.")

@@ -5,13 +5,13 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but more images were reject
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 import click
 
 from texture_store.errors import TextureStoreError, UsageError
-from texture_store.spec import Fit, Intensity, Resize
+from texture_store.spec import LAYERS, Fit, Intensity, Resize
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -46,8 +46,8 @@ class JobCommand(click.Command):
             self._stop(ctx, str(error), EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
         except KeyboardInterrupt:
             self._stop(ctx, "interrupted; run the same command again to go on", EXIT_INTERRUPTED)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends quietly when nobody reads on, as in `texture-store status | head`
         except Exception as error:
             if debug:
                 raise
@@ -91,10 +91,43 @@ def spec_option(function: Decorated) -> Decorated:
     )(function)
 
 
-_SIZE_HELP = "Pixels of the square or rectangle.  [default: 512]"
+def layers_option(function: Decorated) -> Decorated:
+    """`--layers LIST`."""
+    return click.option("--layers", default=",".join(LAYERS), show_default=True, metavar="LIST", help="Of the six.")(
+        function
+    )
+
+
+def max_rejected_option(function: Decorated) -> Decorated:
+    """`--max-rejected SHARE`."""
+    return click.option(
+        "--max-rejected", default="5%", show_default=True, metavar="SHARE", help="Above it, end with status 3."
+    )(function)
+
+
+def network_options(function: Decorated) -> Decorated:
+    """`--precision`, `--weights`, `--foreign-weights`: what a new spec's network is."""
+    for option in reversed(_NETWORK_OPTIONS):
+        function = option(function)
+    return function
+
+
+_NETWORK_OPTIONS = (
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "tf32", "bfloat16"]),
+        default="auto",
+        show_default=True,
+        help="auto: as the dataset has it; else bfloat16 where the processor has it natively.",
+    ),
+    click.option("--weights", default=None, metavar="FILE|URL", help="Weights of VGG16; else the store's, or fetched."),
+    click.option("--foreign-weights", is_flag=True, help="Accept weights that are not of the paper's lineage."),
+)
+
+DEFAULT_SIZE = "512"
+"""px; what most of the paper's features were made at."""
 _FIT_HELP = "stretch as the paper does, or centre crop (angles kept)."
 _PIXEL_OPTIONS = (
-    click.option("--size", metavar="512|WxH|native", help=_SIZE_HELP),
     click.option("--um-per-px", type=float, metavar="X", help="Instead of --size: resample to one physical scale."),
     click.option("--fit", type=click.Choice(get_args(Fit)), default="stretch", show_default=True, help=_FIT_HELP),
     click.option(
@@ -122,11 +155,16 @@ _PIXEL_OPTIONS = (
 )
 
 
-def pixel_options(function: Decorated) -> Decorated:
+def pixel_options(*, default_size: str = DEFAULT_SIZE) -> Callable[[Decorated], Decorated]:
     """The options that decide what the network sees; `pixel_settings` reads them."""
-    for option in reversed(_PIXEL_OPTIONS):
-        function = option(function)
-    return function
+    size_help = f"Pixels of the square or rectangle.  [default: {default_size}]"
+
+    def decorate(function: Decorated) -> Decorated:
+        for option in reversed(_PIXEL_OPTIONS):
+            function = option(function)
+        return click.option("--size", metavar=f"{default_size}|WxH|native", help=size_help)(function)
+
+    return decorate
 
 
 def pixel_settings(
@@ -138,12 +176,13 @@ def pixel_settings(
     databar: str,
     intensity: str,
     value_range: str | None,
+    default_size: str = DEFAULT_SIZE,
 ) -> dict[str, object]:
     """The values of `pixel_options` as settings for `texture_store.spec.make_pixel_spec`. Raises UsageError."""
     if size is not None and um_per_px is not None:
         raise UsageError("--size and --um-per-px exclude each other; give one of them")
     if um_per_px is None:
-        size = size or "512"
+        size = size or default_size
         size = f"{size}x{size}" if size.isdigit() else size
     settings: dict[str, object] = {
         "size": size,
@@ -162,6 +201,26 @@ def pixel_settings(
         if not colon:
             raise UsageError(f"--range {value_range}: write it as LO:HI, such as 0:4095")
     return settings
+
+
+def list_of(text: str, allowed: Sequence[str], option: str) -> tuple[Any, ...]:
+    """The names of a comma-separated list, each once. Raises UsageError for one that is not allowed."""
+    chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    unknown = [name for name in chosen if name not in allowed]
+    if unknown or not chosen:
+        raise UsageError(f"{option} {text}: choose from {', '.join(allowed)}, separated by commas")
+    return chosen
+
+
+def share_of(text: str, option: str) -> float:
+    """A share of 0 to 1 from `5%` or `0.05`. Raises UsageError."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise UsageError(f"{option} {text}: write a share such as 5% or 0.05")
+    return share
 
 
 def print_summary(lines: Mapping[str, object], *, as_json: bool) -> None:

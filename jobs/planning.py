@@ -10,7 +10,7 @@ from jobs.network import matching_spec, native_precision, new_spec, weights_in_s
 from jobs.progress import say
 from texture_store.errors import UsageError
 from texture_store.objects import Storage
-from texture_store.spec import LAYERS, Encoder, FeatureSpec, Layer, PixelSpec, Precision
+from texture_store.spec import LAYERS, FeatureSpec, Layer, PixelSpec, Precision, Product
 from texture_store.store.commits import CommitRecord, Pair, list_specs, read_commits
 from texture_store.store.opening import open_for_writing
 from texture_store.store.recovery import recover
@@ -19,17 +19,17 @@ from texture_store.store.specs import read_spec, write_spec
 from texture_store.store.work import Unit, plan_work
 
 AutoPrecision = Precision | Literal["auto"]
-DEFAULT_ENCODERS: tuple[Encoder, ...] = ("mean", "max", "gram")
+DEFAULT_ENCODERS: tuple[Product, ...] = ("mean", "max", "gram")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What featurize is asked for."""
+    """What is asked for: these products of every image, with a base spec that sees these pixels."""
 
     store_url: str
     dataset: str
     pixels: PixelSpec
-    encoders: tuple[Encoder, ...] = DEFAULT_ENCODERS
+    encoders: tuple[Product, ...] = DEFAULT_ENCODERS
     layers: tuple[Layer, ...] = LAYERS
     precision: AutoPrecision = "auto"
     weights: str | None = None
@@ -45,11 +45,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is missing in the store, and the spec that it will be computed with."""
+    """What a snapshot is missing in the store, and the spec that it will be computed with."""
 
     storage: Storage
     snapshot: Snapshot
     spec: FeatureSpec
+    pairs: tuple[Pair, ...]
     commits: list[CommitRecord]
     units: list[Unit]
 
@@ -63,15 +64,28 @@ def make_plan(request: Request, session: ExitStack) -> Plan:
     """Find or make the spec, and what it lacks. Joins Ray (in `session`) only where a worker must be asked."""
     storage = open_for_writing(request.store_url, create=False)
     snapshot = latest_snapshot(storage, request.dataset)
+    spec = find_spec(request, storage, session)
+    return plan_for(storage, snapshot, spec, request.pairs, retry_rejected=request.retry_rejected)
+
+
+def find_spec(request: Request, storage: Storage, session: ExitStack) -> FeatureSpec:
+    """The dataset's newest spec that fits the request, or a new one, which is in the store afterwards."""
     commits_of = {name: read_commits(storage, request.dataset, name) for name in list_specs(storage, request.dataset)}
     newest_first = sorted(commits_of, key=lambda name: max((c.created for c in commits_of[name]), default=""))[::-1]
-    specs = [read_spec(storage, name) for name in newest_first]
-    spec = _choose_spec(request, storage, specs, session)
+    spec = _choose_spec(request, storage, [read_spec(storage, name) for name in newest_first], session)
     say(f"spec {spec.fingerprint}: {spec.describe()}")
-    commits = commits_of.get(spec.fingerprint, [])
-    commits = recover(storage, request.dataset, spec.fingerprint, commits, snapshot=snapshot.number)
-    units = plan_work(snapshot, commits, request.pairs, retry_rejected=request.retry_rejected)
-    return Plan(storage, snapshot, spec, commits, units)
+    return spec
+
+
+def plan_for(
+    storage: Storage, snapshot: Snapshot, spec: FeatureSpec, pairs: tuple[Pair, ...], *, retry_rejected: bool = False
+) -> Plan:
+    """What the images of `snapshot`, which may be a part of one, lack of these pairs."""
+    dataset = snapshot.dataset
+    commits = read_commits(storage, dataset, spec.fingerprint)
+    commits = recover(storage, dataset, spec.fingerprint, commits, snapshot=snapshot.number)
+    units = plan_work(snapshot, commits, pairs, retry_rejected=retry_rejected)
+    return Plan(storage, snapshot, spec, pairs, commits, units)
 
 
 def _choose_spec(request: Request, storage: Storage, specs: Sequence[FeatureSpec], session: ExitStack) -> FeatureSpec:

@@ -133,7 +133,7 @@ def _create(storage: Storage, path: str, data: bytes) -> str:
 @dataset_option
 @click.option("--images", "num_images", type=click.IntRange(1, 1000), default=NUM_IMAGES, show_default=True)
 @click.option("--output", metavar="DIR", default=None, help="Where to write.  [default: STORE/reports/dataset=D/]")
-@pixel_options
+@pixel_options()
 @json_option
 def command(
     *, store_url: str, dataset: str, num_images: int, output: str | None, as_json: bool, **settings: Any

@@ -10,7 +10,7 @@ from texture_store.errors import FeaturesNotFoundError, UsageError
 from texture_store.spec import ENCODERS, LAYERS
 from texture_store.store.catalog import Catalog
 from texture_store.store.choice import choose_spec, chosen_pairs, named_spec
-from texture_store.store.commits import Pair
+from texture_store.store.commits import FeaturePair
 from texture_store.store.opening import open_for_writing
 from texture_store.store.publish import PART_BYTES, Publication, publish
 from texture_store.store.reader import read_catalog
@@ -47,7 +47,7 @@ def publish_dataset(
     ]
 
 
-def _wanted(catalog: Catalog, encoders: Sequence[str], layers: Sequence[str], spec: str | None) -> list[Pair]:
+def _wanted(catalog: Catalog, encoders: Sequence[str], layers: Sequence[str], spec: str | None) -> list[FeaturePair]:
     """What exists of what was asked for; something must exist of each encoder and layer that was named."""
     for named, known, what in ((encoders, ENCODERS, "encoders"), (layers, LAYERS, "layers")):
         unknown = sorted(set(named) - set(known))

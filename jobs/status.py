@@ -62,7 +62,12 @@ def _show(console: Console, one: DatasetStatus) -> None:
         console.print(Text(printable(line)), soft_wrap=True)
     for spec in one.specs:
         console.print(Text(printable(f"spec {spec.spec}: {spec.description}")), soft_wrap=True)
-        console.print(_table(spec))
+        if spec.feature_sets:
+            console.print(_table(spec))
+        if spec.sampled:
+            console.print(Text(f"  descriptors of {spec.sampled:,} images"), soft_wrap=True)
+        if spec.dictionaries:
+            console.print(Text(f"  dictionaries: {', '.join(spec.dictionaries)}"), soft_wrap=True)
         if spec.rejected_by_reason:
             reasons = ", ".join(f"{name} {count:,}" for name, count in spec.rejected_by_reason.items())
             console.print(Text(printable(f"  rejected: {reasons}")), soft_wrap=True)

@@ -7,17 +7,18 @@ of our tables, so a block that it splits or joins cannot tear a shard.
 import logging
 import pickle
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from jobs.cluster import Workers
 from texture_store.errors import StorageFullError, StoragePermissionError, TextureStoreError, UnsafeStorageError
 from texture_store.objects import Storage
 from texture_store.pipeline import Extractor, WrittenShard, load_shard, write_shard
-from texture_store.spec import FeatureSpec, PixelSpec
+from texture_store.spec import FeatureSpec, Layer, PixelSpec
 from texture_store.store.work import Unit
 
 LOAD_CPUS = 0.5
@@ -52,6 +53,8 @@ class Target:
     dataset: str
     spec: FeatureSpec
     snapshot: int
+    words: Mapping[Layer, np.ndarray] = field(default_factory=dict)
+    """float32 (K, D) for each layer: the dictionary of a VLAD spec."""
 
 
 def run_stream(
@@ -93,7 +96,7 @@ def build_stream(
     loaded = shards.map_batches(_load, fn_args=(archive_url, target.spec.pixels), num_cpus=LOAD_CPUS, **one_shard)
     encoded = loaded.map_batches(
         _ExtractActor,
-        fn_constructor_args=(target.storage, target.spec, workers, report),
+        fn_constructor_args=(target, workers, report),
         compute=ray.data.ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
         num_cpus=workers.num_cpus,
         num_gpus=workers.num_gpus,
@@ -103,15 +106,16 @@ def build_stream(
 
 
 class _ExtractActor:
-    def __init__(
-        self, storage: Storage, spec: FeatureSpec, workers: Workers, report: Callable[[int], None] | None
-    ) -> None:
+    def __init__(self, target: Target, workers: Workers, report: Callable[[int], None] | None) -> None:
         from texture_store.backbone.weights import from_safetensors
         from texture_store.store.specs import read_weights
 
-        weights = from_safetensors(read_weights(storage, spec.weights), digest=spec.weights, allow_foreign=True)
+        digest = target.spec.weights
+        weights = from_safetensors(read_weights(target.storage, digest), digest=digest, allow_foreign=True)
         threads = workers.threads if workers.device == "cpu" else None
-        self._extract = Extractor(weights, spec, device=workers.device, threads=threads, report=report)
+        self._extract = Extractor(
+            weights, target.spec, words=target.words, device=workers.device, threads=threads, report=report
+        )
 
     def __call__(self, table: pa.Table) -> pa.Table:
         return _each(table, self._extract)

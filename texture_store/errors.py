@@ -12,13 +12,14 @@
         WeightsNotFoundError (FileNotFoundError), CorruptWeightsError (ValueError), WrongLineageError (ValueError)
       EncodingError (ValueError)
         DimensionMismatchError
+        DictionaryError                      too little, or nothing usable, to learn or judge words from
       StoreError                             about storage, archive or store
         TransientStoreError (OSError)        the only one that is tried again
         ObjectNotFoundError (FileNotFoundError), ObjectExistsError (FileExistsError), ObjectChangedError
         StoragePermissionError (PermissionError), StorageFullError (OSError)
         UnsafeStorageError, StoreFormatError
       TableError                             about what the store holds
-        DatasetNotFoundError, SnapshotNotFoundError, FeaturesNotFoundError (LookupError)
+        DatasetNotFoundError, SnapshotNotFoundError, FeaturesNotFoundError, DictionaryNotFoundError (LookupError)
         SchemaMismatchError, CommitConflictError, BalanceError
 
 Each takes one message, so that all of them pickle across processes. A message is one line: the thing, the reason, what
@@ -129,6 +130,10 @@ class DimensionMismatchError(EncodingError):
     """An array whose shape does not fit the layer or encoder."""
 
 
+class DictionaryError(EncodingError):
+    """Descriptors that no dictionary can be learnt from, or too few images to judge one."""
+
+
 class StoreError(TextureStoreError):
     """Something about the storage under an archive or a store."""
 
@@ -179,6 +184,10 @@ class SnapshotNotFoundError(TableError, LookupError):
 
 class FeaturesNotFoundError(TableError, LookupError):
     """No committed features of this dataset, encoder, layer and spec."""
+
+
+class DictionaryNotFoundError(TableError, LookupError):
+    """The dataset has no such VLAD dictionary; run fit-dictionary."""
 
 
 class SchemaMismatchError(TableError):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from schemas import MICROGRAPHS, REJECTED, features_schema
+from schemas import DESCRIPTORS, MICROGRAPHS, REJECTED, SAMPLES, features_schema
 from texture_store.archive.fetch import fetch
-from texture_store.errors import RejectedImageError
+from texture_store.errors import DictionaryNotFoundError, RejectedImageError
 from texture_store.objects import Storage
-from texture_store.spec import Encoder, FeatureSpec, Layer, PixelSpec, vector_width
+from texture_store.spec import NUM_WORDS, Encoder, FeatureSpec, Layer, PixelSpec, vector_width
 from texture_store.store.commits import CommitRecord, Pair
 from texture_store.store.committing import commit_shard
 from texture_store.store.work import Unit
@@ -41,15 +41,26 @@ class LoadedShard:
 
 
 @dataclass(frozen=True)
+class Products:
+    """What was made of N images: an entry for each pair that was asked for. Rows as in `LoadedShard.members`."""
+
+    vectors: dict[Pair, np.ndarray] = field(default_factory=dict)
+    """float32 (N, width) for each (encoder, layer)."""
+    counts: dict[Layer, np.ndarray] = field(default_factory=dict)
+    """int32 (N, K): descriptors of each word, for VLAD."""
+    samples: dict[Layer, list[np.ndarray]] = field(default_factory=dict)
+    """float32 (descriptors, D) for each image."""
+    num_positions: dict[Layer, np.ndarray] = field(default_factory=dict)
+    """int32 (N,)"""
+
+
+@dataclass(frozen=True)
 class EncodedShard:
-    """The vectors of a unit."""
+    """What was made of a unit."""
 
     loaded: LoadedShard
     """Without its pictures."""
-    vectors: dict[Pair, np.ndarray]
-    """float32 (N, width) for each (encoder, layer), rows as in `loaded.members`."""
-    num_positions: dict[Layer, np.ndarray]
-    """int32 (N,)"""
+    products: Products
     environment: dict[str, str]
     """Processor, threads, library versions and kernel path."""
     seconds: dict[str, float]
@@ -97,12 +108,14 @@ class Extractor:
         weights: "Weights",
         spec: FeatureSpec,
         *,
+        words: Mapping[Layer, np.ndarray] | None = None,
         device: str = "cpu",
         threads: int | None = None,
         report: Callable[[int], None] | None = None,
     ) -> None:
         """Prepare the network on `device`. `threads` (CPU) is fixed, since it may decide the last bits.
 
+        `words`, float32 (K, D) for each layer, are the dictionary of a VLAD spec.
         `report` is called after each batch with the number of its images.
         """
         import torch
@@ -112,6 +125,7 @@ class Extractor:
         if threads is not None:
             torch.set_num_threads(threads)
         self._spec = spec
+        self._words = words or {}
         self._report = report
         self._network = VGG16(weights, precision=spec.precision, device=device)
         self.environment = _environment(self._network.device_name, self._network.kernel_path, torch.get_num_threads())
@@ -121,39 +135,62 @@ class Extractor:
         started = time.monotonic()
         pairs = loaded.unit.pairs
         count = len(loaded.seen)
-        vectors = {(e, layer): np.empty((count, vector_width(e, layer)), np.float32) for e, layer in pairs}
-        num_positions = {layer: np.zeros(count, np.int32) for layer in {layer for _, layer in pairs}}
+        products = self._empty(pairs, count)
+        paths = [member["path"] for member in loaded.members]
         for indices, pixels_BHW in _batches(loaded.seen, self._spec.batch_size):
-            self._extract_batch(indices, pixels_BHW, pairs, vectors, num_positions)
+            self._extract_batch(indices, pixels_BHW, pairs, paths, products)
             if self._report is not None:
                 self._report(len(indices))
         without_pictures = LoadedShard(loaded.unit, loaded.members, [], loaded.rejected, loaded.changed, loaded.seconds)
         seconds = loaded.seconds | {"extract": time.monotonic() - started}
-        return EncodedShard(without_pictures, vectors, num_positions, self.environment, seconds)
+        return EncodedShard(without_pictures, products, self.environment, seconds)
+
+    def _empty(self, pairs: Sequence[Pair], count: int) -> Products:
+        products = Products()
+        for product, layer in pairs:
+            products.num_positions[layer] = np.zeros(count, np.int32)
+            if product == "sample":
+                products.samples[layer] = [np.empty((0, 0), np.float32)] * count
+                continue
+            if product == "vlad" and layer not in self._words:
+                raise DictionaryNotFoundError(f"no words for {layer}; give the extractor a dictionary that has them")
+            num_words = len(self._words[layer]) if product == "vlad" else NUM_WORDS
+            products.vectors[product, layer] = np.empty((count, vector_width(product, layer, num_words)), np.float32)
+            if product == "vlad":
+                products.counts[layer] = np.empty((count, num_words), np.int32)
+        return products
 
     def _extract_batch(
         self,
         indices: Sequence[int],
         pixels_BHW: np.ndarray,
         pairs: Sequence[Pair],
-        vectors: dict[Pair, np.ndarray],
-        num_positions: dict[Layer, np.ndarray],
+        paths: Sequence[str],
+        products: Products,
     ) -> None:
         import torch
 
         from texture_store.encoding.encode import encode
         from texture_store.encoding.rounding import keep_mantissa_bits
 
-        encoders: dict[Layer, list[Encoder]] = {}
-        for encoder, layer in pairs:
-            encoders.setdefault(layer, []).append(encoder)
+        encoders: dict[Layer, list[Encoder]] = {layer: [] for _, layer in pairs}
+        for product, layer in pairs:
+            if product != "sample":
+                encoders[layer].append(product)
+        num_real = len(indices)
         for layer, maps in self._network.feature_maps(torch.from_numpy(pixels_BHW), encoders):
-            num_positions[layer][indices] = maps.shape[2] * maps.shape[3]
-            for encoder, values in encode(maps, encoders[layer]).items():
-                real = values[: len(indices)]
+            products.num_positions[layer][indices] = maps.shape[2] * maps.shape[3]
+            if layer in products.samples:
+                for row, index in enumerate(indices):
+                    products.samples[layer][index] = _sample(maps[row], paths[index], layer)
+            encodings = encode(maps, encoders[layer], words=self._words.get(layer))
+            for encoder, vectors in encodings.vectors.items():
+                real = vectors[:num_real]
                 if encoder == "gram":
                     real = keep_mantissa_bits(real, self._spec.gram_mantissa_bits)
-                vectors[encoder, layer][indices] = real
+                products.vectors[encoder, layer][indices] = real
+            if encodings.counts is not None:
+                products.counts[layer][indices] = encodings.counts[:num_real]
 
 
 def write_shard(
@@ -168,7 +205,7 @@ def write_shard(
         job=job,
         dataset=dataset,
         spec=spec.fingerprint,
-        features=feature_tables(encoded),
+        features=product_tables(encoded),
         micrographs=pa.Table.from_pylist(loaded.members, schema=MICROGRAPHS),
         rejected=pa.Table.from_pylist(loaded.rejected, schema=REJECTED),
         environment=encoded.environment,
@@ -178,13 +215,26 @@ def write_shard(
     return WrittenShard(record, len(loaded.unit.rows), loaded.changed)
 
 
-def feature_tables(encoded: EncodedShard) -> dict[Pair, pa.Table]:
-    """The features of a unit as the tables that are written, one for each (encoder, layer)."""
-    members = encoded.loaded.members
-    return {
-        pair: _features_table(members, vectors, encoded.num_positions[pair[1]])
-        for pair, vectors in encoded.vectors.items()
-    }
+def product_tables(encoded: EncodedShard) -> dict[Pair, pa.Table]:
+    """What was made of a unit as the tables that are written, one for each pair."""
+    members, products = encoded.loaded.members, encoded.products
+    tables: dict[Pair, pa.Table] = {}
+    for (encoder, layer), vectors in products.vectors.items():
+        counts = products.counts[layer] if encoder == "vlad" else None
+        tables[encoder, layer] = _features_table(members, vectors, products.num_positions[layer], counts)
+    for layer, samples in products.samples.items():
+        tables["sample", layer] = _samples_table(members, samples, products.num_positions[layer])
+    return tables
+
+
+def _sample(maps_DHW: Any, path: str, layer: Layer) -> np.ndarray:
+    from texture_store.encoding.sampling import DESCRIPTORS_PER_IMAGE, sample_positions
+    from texture_store.encoding.taking import take_descriptors
+
+    num_positions = maps_DHW.shape[1] * maps_DHW.shape[2]
+    # The path alone, so that a copy of an archive has the same sample.
+    positions = sample_positions(num_positions, DESCRIPTORS_PER_IMAGE, key=f"{path}\n{layer}")
+    return take_descriptors(maps_DHW, positions)
 
 
 def _read_micrograph(data: bytes, pixels: PixelSpec, sidecar: bytes | None, path: str) -> Any:
@@ -210,18 +260,34 @@ def _batches(seen: Sequence[np.ndarray], batch_size: int) -> list[tuple[list[int
     return batches
 
 
-def _features_table(members: Sequence[Mapping[str, Any]], vectors: np.ndarray, num_positions: np.ndarray) -> pa.Table:
-    schema = features_schema(vectors.shape[1])
-    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
-    return pa.Table.from_arrays(
-        [
-            pa.array([member["image_id"] for member in members], pa.string()),
-            pa.array([member["path"] for member in members], pa.string()),
-            pa.array(num_positions),
-            pa.FixedSizeListArray.from_arrays(flat, type=schema.field("vector").type),
-        ],
-        schema=schema,
-    )
+def _features_table(
+    members: Sequence[Mapping[str, Any]], vectors: np.ndarray, num_positions: np.ndarray, counts: np.ndarray | None
+) -> pa.Table:
+    schema = features_schema(vectors.shape[1], None if counts is None else counts.shape[1])
+    columns = [*_names(members), pa.array(num_positions)]
+    for name, matrix in (("vector", vectors), ("counts", counts)):
+        if matrix is not None:
+            flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
+            columns.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _samples_table(
+    members: Sequence[Mapping[str, Any]], samples: Sequence[np.ndarray], num_positions: np.ndarray
+) -> pa.Table:
+    ends = np.cumsum([0, *(sample.size for sample in samples)], dtype=np.int32)
+    flat = np.concatenate([np.empty(0, np.float32), *(sample.reshape(-1) for sample in samples)])
+    columns = [
+        *_names(members),
+        pa.array(num_positions),
+        pa.array([len(sample) for sample in samples], pa.int32()),
+        pa.ListArray.from_arrays(pa.array(ends), pa.array(flat), type=SAMPLES.field(DESCRIPTORS).type),
+    ]
+    return pa.Table.from_arrays(columns, schema=SAMPLES)
+
+
+def _names(members: Sequence[Mapping[str, Any]]) -> list[pa.Array]:
+    return [pa.array([member[name] for member in members], pa.string()) for name in ("image_id", "path")]
 
 
 _RECORDED_PACKAGES = (

@@ -15,6 +15,8 @@ NUMERICS_VERSION = 1
 """Raised by hand when the same spec would give other values; it is part of the fingerprint."""
 
 Encoder = Literal["mean", "max", "gram", "vlad"]
+Product = Literal["mean", "max", "gram", "vlad", "sample"]
+"""What is made of an image at a layer: an encoder's vector, or a sample of its descriptors."""
 Layer = Literal["input", "conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3"]
 Fit = Literal["stretch", "crop"]
 Resize = Literal["area", "bilinear", "nearest"]
@@ -145,6 +147,8 @@ class FeatureSpec(_Frozen):
         if pixels.value_range is not None:
             parts.append(f"range {pixels.value_range[0]:g}:{pixels.value_range[1]:g}")
         parts += [self.precision, f"VGG16 {self.lineage}"]
+        if self.dictionary is not None:
+            parts.append(f"dictionary {self.dictionary}")
         if self.is_random:
             parts.append("RANDOM WEIGHTS, for tests only")
         return ", ".join(parts)

@@ -140,6 +140,10 @@ def test_conditions_compare_as_text_and_all_must_hold():
     assert kept("bar!=yes") == ["c", "d"]
     assert kept("bar=") == ["c", "d"]
     assert kept("path!=a") == ["b", "c", "d"]
+    assert kept("path!=a", "path!=b") == ["c", "d"]
+    assert kept("label=1", "label=01") == ["a", "b", "c"]
+    assert kept("label=1", "label=01", "bar=yes") == ["a", "b"]
+    assert kept("label=", "label=01") == ["b", "d"]
     with pytest.raises(LabelsError, match=r"no column colour; there are bar, label, path"):
         kept("colour=red")
     with pytest.raises(EmptyArchiveError, match="leaves none of its 4 images"):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.featurize import FeaturizeSummary, featurize
+from jobs.featurize import featurize
 from jobs.planning import Request
+from jobs.shards import ShardsSummary
 from texture_store.spec import make_pixel_spec
 
 
@@ -41,10 +42,10 @@ def archive(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run_featurize(ray_session: None) -> Callable[..., FeaturizeSummary]:
+def run_featurize(ray_session: None) -> Callable[..., ShardsSummary]:
     """`featurize` at 64x64 px with random weights, in this process and its Ray."""
 
-    def run(store_url: str, dataset: str = "steel", **changes: object) -> FeaturizeSummary:
+    def run(store_url: str, dataset: str = "steel", **changes: object) -> ShardsSummary:
         settings = {
             "pixels": make_pixel_spec(size="64x64"),
             "weights": "random:0",

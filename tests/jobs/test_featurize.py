@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from jobs.featurize import FeaturizeSummary, command
+from jobs.featurize import command
 from jobs.index import index
+from jobs.shards import ShardsSummary
 from texture_store import open_store
 from texture_store.errors import DatasetNotFoundError, UsageError
 from texture_store.spec import ENCODERS, LAYERS, make_pixel_spec
@@ -24,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*RANDOM"),
 ]
 
-Run = Callable[..., FeaturizeSummary]
+Run = Callable[..., ShardsSummary]
 COMPUTED = [(encoder, layer) for encoder in ENCODERS[:3] for layer in LAYERS]
 
 

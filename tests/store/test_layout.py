@@ -28,6 +28,9 @@ def test_paths_are_those_of_the_published_layout():
         layout.commit_path("steel", SPEC, "featurize-0a", "ab12")
         == f"commits/dataset=steel/spec={SPEC}/featurize-0a/ab12.json"
     )
+    key = "e" + "0a" * 12
+    assert layout.evaluation_path("steel", key) == f"evaluations/dataset=steel/{key}.parquet"
+    assert layout.evaluation_path("steel", key, 2) == f"evaluations/dataset=steel/{key}.failed-2.parquet"
     assert layout.checkpoint_path("steel", SPEC, 2) == f"commits/dataset=steel/spec={SPEC}/checkpoint-2.parquet"
 
 
@@ -58,6 +61,7 @@ def test_specs_encoders_layers_steps_and_digests_are_checked():
         lambda: layout.samples_path("steel", SPEC, "fc6", "a"),
         lambda: layout.commit_path("steel", SPEC, "../x", "a"),
         lambda: layout.weights_path("abc"),
+        lambda: layout.evaluation_path("steel", "e/../x"),
         lambda: layout.snapshot_path("steel", 0),
     ):
         with pytest.raises(InvalidNameError):
@@ -67,6 +71,9 @@ def test_specs_encoders_layers_steps_and_digests_are_checked():
 def test_a_path_is_parsed_back_to_its_names():
     assert layout.parse_snapshot_path(layout.snapshot_path("steel", 12)) == ("steel", 12)
     assert layout.parse_checkpoint_path(layout.checkpoint_path("steel", SPEC, 7)) == 7
+    key = "e" + "0a" * 12
+    assert layout.parse_evaluation_path(layout.evaluation_path("steel", key)) == (key, 0)
+    assert layout.parse_evaluation_path(layout.evaluation_path("steel", key, 12)) == (key, 12)
     assert layout.parse_commit_path(layout.commit_path("steel", SPEC, "featurize-0a", "ab")) == (
         "featurize-0a",
         "ab",
@@ -80,6 +87,7 @@ def test_foreign_objects_are_not_parsed():
     assert layout.parse_snapshot_path("index/dataset=steel/snapshot-01.parquet") is None
     assert layout.parse_snapshot_path("index/dataset=steel/notes.txt") is None
     assert layout.parse_checkpoint_path(layout.commit_path("steel", SPEC, "a", "b")) is None
+    assert layout.parse_evaluation_path("evaluations/dataset=steel/notes.parquet") is None
     assert layout.parse_commit_path(layout.checkpoint_path("steel", SPEC, 7)) is None
     assert layout.parse_commit_path(f"commits/dataset=steel/spec={SPEC}/a/b.json~") is None
 

@@ -16,6 +16,7 @@ VIEWS = {
     "features",
     "micrographs",
     "rejected",
+    "evaluations",
     "feature_sets",
     "all_features",
     "all_micrographs",

@@ -85,17 +85,23 @@ def parse_condition(text: str) -> Condition:
 def matches(table: pa.Table, conditions: Sequence[Condition], names: dict[str, str]) -> pa.Array:
     """Which rows of a snapshot's table meet all conditions, compared as text; a value that is missing equals "".
 
-    Raises LabelsError for a column that is not there.
+    Of several `COLUMN=VALUE` on one column any counts: all of them hold of no row. Raises LabelsError for a column that
+    is not there.
     """
     mask = pa.array(np.ones(table.num_rows, bool))
+    wanted: dict[str, list[str]] = {}
     for condition in conditions:
         column = names.get(condition.column)
         if column is None:
             raise LabelsError(
                 f"--where: no column {condition.column}; there are {', '.join(sorted(names)) or 'no labels'}"
             )
-        same = pc.equal(pc.fill_null(table[column], ""), condition.value)
-        mask = pc.and_(mask, same if condition.equal else pc.invert(same))
+        if condition.equal:
+            wanted.setdefault(column, []).append(condition.value)
+        else:
+            mask = pc.and_(mask, pc.not_equal(pc.fill_null(table[column], ""), condition.value))
+    for column, values in wanted.items():
+        mask = pc.and_(mask, pc.is_in(pc.fill_null(table[column], ""), value_set=pa.array(values, pa.string())))
     return mask
 
 

@@ -15,7 +15,7 @@ from texture_store.errors import CommitConflictError, SchemaMismatchError
 from texture_store.objects import Storage
 from texture_store.spec import FeatureSpec
 from texture_store.store import layout
-from texture_store.store.commits import CommitRecord, Pair, list_specs, read_commits
+from texture_store.store.commits import CommitRecord, FeaturePair, Pair, list_specs, read_commits
 from texture_store.store.coverage import Coverage, Standing, coverage
 from texture_store.store.snapshots import Snapshot
 from texture_store.store.specs import read_spec
@@ -77,9 +77,10 @@ class Catalog:
             self._specs[fingerprint] = read_spec(self.storage, fingerprint)
         return self._specs[fingerprint]
 
-    def pairs(self, fingerprint: str) -> list[Pair]:
-        """What a spec has commits for, sorted."""
-        return sorted({pair for record in self.commits(fingerprint) for pair in record.pairs})
+    def pairs(self, fingerprint: str) -> list[FeaturePair]:
+        """The feature sets that a spec has commits for, sorted."""
+        pairs = {pair for record in self.commits(fingerprint) for pair in record.pairs}
+        return sorted((product, layer) for product, layer in pairs if product != "sample")
 
     def coverage(self, fingerprint: str, pair: Pair) -> Coverage:
         """Featurized, rejected and pending members of the snapshot."""
@@ -94,7 +95,7 @@ class Catalog:
         """When the newest commit of a pair was made (ISO 8601, UTC); empty when there is none."""
         return max((record.created for record in self.commits(fingerprint) if pair in record.pairs), default="")
 
-    def feature_files(self, fingerprint: str, pair: Pair) -> list[CommittedFile]:
+    def feature_files(self, fingerprint: str, pair: FeaturePair) -> list[CommittedFile]:
         """The files of one feature set. Raises CommitConflictError if an image would appear twice."""
         folder = layout.features_folder(self.dataset, fingerprint, *pair) + "/"
         listed = _Listed()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from texture_store.errors import FeaturesNotFoundError, UsageError
 from texture_store.spec import ENCODERS, LAYERS, FeatureSpec
 from texture_store.store.catalog import Catalog
-from texture_store.store.commits import Pair
+from texture_store.store.commits import FeaturePair
 
 MIN_PREFIX = 4
 """Shortest abbreviation of a fingerprint, `s` included."""
@@ -32,7 +32,7 @@ class Choice:
         return f"spec {self.spec.fingerprint}: {'; '.join(notes)}" if notes else None
 
 
-def choose_spec(catalog: Catalog, pair: Pair, named: str | None = None) -> Choice:
+def choose_spec(catalog: Catalog, pair: FeaturePair, named: str | None = None) -> Choice:
     """The spec that `named` says (a fingerprint, or an unambiguous start of one); else the one of the newest commit
     among those that cover the whole snapshot; else the one that covers most.
 
@@ -73,10 +73,10 @@ def named_spec(catalog: Catalog, named: str) -> str:
     return found[0]
 
 
-def chosen_pairs(catalog: Catalog) -> dict[Pair, Choice]:
+def chosen_pairs(catalog: Catalog) -> dict[FeaturePair, Choice]:
     """The choice for every encoder and layer that has one when none is named."""
     pairs = {pair for spec in catalog.fingerprints() for pair in catalog.pairs(spec)}
-    chosen: dict[Pair, Choice] = {}
+    chosen: dict[FeaturePair, Choice] = {}
     for pair in sorted(pairs):
         try:
             chosen[pair] = choose_spec(catalog, pair)
@@ -103,7 +103,7 @@ def default_spec(catalog: Catalog, named: str | None = None) -> str | None:
     return max(votes, key=lambda spec: votes[spec], default=None)
 
 
-def _check(pair: Pair) -> None:
+def _check(pair: FeaturePair) -> None:
     encoder, layer = pair
     if encoder not in ENCODERS:
         raise UsageError(f"encoder {encoder!r}: there are {', '.join(ENCODERS)}")
@@ -111,12 +111,12 @@ def _check(pair: Pair) -> None:
         raise UsageError(f"layer {layer!r}: there are {', '.join(LAYERS)}")
 
 
-def _choice(catalog: Catalog, fingerprint: str, pair: Pair) -> Choice:
+def _choice(catalog: Catalog, fingerprint: str, pair: FeaturePair) -> Choice:
     covered = catalog.coverage(fingerprint, pair)
     return Choice(catalog.spec(fingerprint), covered.num_featurized, covered.num_rejected, covered.num_pending)
 
 
-def _nothing(catalog: Catalog, pair: Pair, named: str | None) -> str:
+def _nothing(catalog: Catalog, pair: FeaturePair, named: str | None) -> str:
     """What is missing, what there is, and the command that makes it."""
     encoder, layer = pair
     what = f"dataset {catalog.dataset}: no features of encoder {encoder} at layer {layer}"

@@ -27,11 +27,15 @@ from texture_store.errors import (
     UsageError,
 )
 from texture_store.objects import Storage
-from texture_store.spec import Encoder, Layer
+from texture_store.spec import Encoder, Layer, Product
 from texture_store.store import layout
 from texture_store.store.tables import FileRecord, parquet_bytes, read_table
 
-Pair = tuple[Encoder, Layer]
+Pair = tuple[Product, Layer]
+FeaturePair = tuple[Encoder, Layer]
+
+PRODUCT_TABLES = ("features", "samples")
+"""Tables with one file for each pair of a shard; its rows are the images of the commit."""
 
 RECORD_FORMAT = 1
 """Raised when an older release would misread a record."""
@@ -58,7 +62,7 @@ class CommitRecord(BaseModel):
     """The index snapshot that the job worked from."""
     pairs: tuple[Pair, ...]
     members: tuple[str, ...]
-    """image_ids with features: exactly the rows of each of the record's files under features/."""
+    """image_ids that are done: exactly the rows of each of the record's files under features/ or samples/."""
     rejected: tuple[str, ...] = ()
     """image_ids that have none, for a reason in their bytes; disjoint from `members`."""
     facts_only: tuple[str, ...] = ()
@@ -75,6 +79,11 @@ class CommitRecord(BaseModel):
     def files_of(self, table: str) -> list[FileRecord]:
         """The files of a table: micrographs, features, rejected. A shard's rejected rows may lie under another name."""
         return [file for file in self.files if file.path.startswith(f"{table}/")]
+
+    @property
+    def products(self) -> list[FileRecord]:
+        """The files of its pairs."""
+        return [file for table in PRODUCT_TABLES for file in self.files_of(table)]
 
     def to_json(self) -> bytes:
         """The record as it is stored."""

@@ -40,7 +40,8 @@ def commit_shard(
         job: Name of the job, the first part of the step's name.
         dataset: Its name.
         spec: The spec's fingerprint.
-        features: A table (schemas.features_schema) for each of the unit's pairs, all with the same images.
+        features: A table (schemas.features_schema or samples_schema) for each of the unit's pairs, all with the same
+            images.
         micrographs: The facts (MICROGRAPHS) of the same images; not written where the unit says so.
         rejected: REJECTED rows of images whose bytes are the reason.
         environment: Processor, threads, library versions, kernel path.
@@ -126,7 +127,7 @@ def _write_features(
     storage: Storage, dataset: str, spec: str, unit: Unit, features: Mapping[Pair, pa.Table]
 ) -> dict[Pair, tuple[FileRecord, list[str]]]:
     def write(pair: Pair) -> tuple[FileRecord, list[str]]:
-        file = write_table(storage, layout.features_path(dataset, spec, *pair, unit.shard), features[pair])
+        file = write_table(storage, layout.product_path(dataset, spec, *pair, unit.shard), features[pair])
         return file, _image_ids(storage, file, features[pair])
 
     with ThreadPoolExecutor(_WRITERS) as pool:

@@ -26,7 +26,7 @@ class Coverage:
     pending: set[str]
     """Everything else."""
     torn: list[str] = field(default_factory=list)
-    """Paths of feature files whose number of rows is not that of their commit's members."""
+    """Paths of feature and sample files whose number of rows is not that of their commit's members."""
 
     @property
     def num_featurized(self) -> int:
@@ -108,7 +108,7 @@ def coverage(snapshot: Snapshot, commits: Sequence[CommitRecord], pairs: Sequenc
         file.path
         for record in commits
         if asked.intersection(record.pairs)
-        for file in record.files_of("features")
+        for file in record.products
         if file.rows != len(record.members)
     ]
     return Coverage(len(snapshot), featurized, rejected, pending, torn)

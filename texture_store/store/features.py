@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas import META_PREFIX, VECTOR
+from texture_store.encoding.normalisation import Normalisation, normalise
 from texture_store.encoding.packing import unpack_gram
 from texture_store.errors import FeaturesNotFoundError, MissingExtraError, SchemaMismatchError, UsageError
 from texture_store.objects import Storage
@@ -120,7 +121,10 @@ class Features:
         return self.metadata.to_pandas()
 
     def to_numpy(self) -> Matrix:
-        """(n, d) float32 as stored: Gram packed (`unpack_gram`), sums as sums; row i belongs to `rows` row i."""
+        """(n, d) float32 as stored: Gram packed (`unpack_gram`), VLAD not `normalised`, sums as sums.
+
+        Row i belongs to `rows` row i.
+        """
         return self._fill((self.num_features,), None)
 
     def position_mean(self) -> Matrix:
@@ -128,6 +132,22 @@ class Features:
         if self.encoder not in SUMS:
             return self.to_numpy()
         return self._fill((self.num_features,), _divide)
+
+    def normalised(self, how: Normalisation = "intra") -> Matrix:
+        """(n, d) float32 VLAD vectors, normalised.
+
+        `intra`, the default: each word's residuals to length 1, then the vector (Arandjelovic and Zisserman 2013, as
+        DeCost et al.); `signed-sqrt`: the signed square root, then length 1; `l2`: length 1 (Jegou et al. 2010);
+        `none`: residual sums as stored. Zeros stay zeros. UsageError for other encoders.
+        """
+        if self.encoder != "vlad":
+            raise UsageError(f"encoder {self.encoder}: only vlad vectors are normalised by words")
+        num_words = self.num_features // NUM_CHANNELS[self.layer]
+
+        def convert(vectors: Matrix, _: npt.NDArray[np.int32]) -> Matrix:
+            return normalise(vectors, num_words, how)
+
+        return self._fill((self.num_features,), convert)
 
     def full_gram(self, *, position_mean: bool = False) -> Matrix:
         """(n, D, D) float32 symmetric Gram matrices; twice the memory of `to_numpy`. UsageError for other encoders."""

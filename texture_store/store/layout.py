@@ -5,7 +5,7 @@ import re
 from typing import get_args
 
 from texture_store.errors import InvalidNameError
-from texture_store.spec import Encoder, Layer
+from texture_store.spec import Encoder, Layer, Product
 
 STORE_FILE = "store.json"
 
@@ -14,6 +14,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,99}")
 _SHARD = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 _SPEC = re.compile(r"s[0-9a-f]{20,64}")
 _DICTIONARY = re.compile(r"d[0-9a-f]{20,64}")
+_EVALUATION = re.compile(r"e[0-9a-f]{24}")
 _REPORT = re.compile(r"[a-z][a-z0-9_-]{0,99}\.[a-z]{2,5}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TABLES = ("micrographs", "features", "rejected", "samples", "dictionaries")
@@ -78,6 +79,13 @@ def features_path(dataset: str, spec: str, encoder: Encoder, layer: Layer, shard
     return f"{features_folder(dataset, spec, encoder, layer)}/{check_shard(shard)}.parquet"
 
 
+def product_path(dataset: str, spec: str, product: Product, layer: Layer, shard: str) -> str:
+    """What is made of the images of a shard at one layer."""
+    if product == "sample":
+        return samples_path(dataset, spec, layer, shard)
+    return features_path(dataset, spec, product, layer, shard)
+
+
 def rejected_path(dataset: str, spec: str, shard: str) -> str:
     """Images without features, and why."""
     return f"rejected/{_dataset_spec(dataset, spec)}/{check_shard(shard)}.parquet"
@@ -122,6 +130,23 @@ def parse_checkpoint_path(path: str) -> int | None:
     """The number of a checkpoint; None for any other path."""
     found = re.fullmatch(r"commits/[^/]+/[^/]+/checkpoint-([1-9][0-9]{0,8})\.parquet", path)
     return None if found is None else int(found[1])
+
+
+def evaluations_folder(dataset: str) -> str:
+    """The folder of a dataset's scores."""
+    return f"evaluations/dataset={check_dataset(dataset)}"
+
+
+def evaluation_path(dataset: str, key: str, failure: int = 0) -> str:
+    """The scores of one trial; with `failure` 1, 2 ... why that attempt at it has none."""
+    suffix = f".failed-{_number(failure)}" if failure else ""
+    return f"{evaluations_folder(dataset)}/{_checked(_EVALUATION, key, 'evaluation')}{suffix}.parquet"
+
+
+def parse_evaluation_path(path: str) -> tuple[str, int] | None:
+    """(key, failure) of an evaluation's path, failure 0 for scores; None for any other path."""
+    found = re.fullmatch(r"evaluations/[^/]+/(e[0-9a-f]{24})(?:\.failed-([1-9][0-9]{0,8}))?\.parquet", path)
+    return None if found is None else (found[1], int(found[2] or 0))
 
 
 def report_path(dataset: str, name: str) -> str:

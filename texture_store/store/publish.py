@@ -18,7 +18,7 @@ from texture_store.objects import Storage
 from texture_store.store import layout
 from texture_store.store.catalog import Catalog
 from texture_store.store.choice import choose_spec
-from texture_store.store.commits import Pair
+from texture_store.store.commits import FeaturePair
 from texture_store.store.features import Features
 from texture_store.store.object_file import open_parquet
 from texture_store.store.reader import read_features
@@ -59,7 +59,7 @@ class Publication(BaseModel):
 
 def publish(
     catalog: Catalog,
-    pair: Pair,
+    pair: FeaturePair,
     *,
     spec: str | None = None,
     part_bytes: int = PART_BYTES,

@@ -11,6 +11,7 @@ from texture_store.objects import Storage
 from texture_store.spec import Encoder, FeatureSpec, Layer
 from texture_store.store.catalog import Catalog
 from texture_store.store.choice import choose_spec, default_spec
+from texture_store.store.evaluations import evaluations_frame, read_evaluations
 from texture_store.store.features import Features
 from texture_store.store.members import read_members
 from texture_store.store.opening import open_for_reading
@@ -18,6 +19,7 @@ from texture_store.store.snapshots import latest_snapshot, list_datasets, list_s
 from texture_store.store.status import DatasetStatus, dataset_status
 
 if TYPE_CHECKING:
+    import pandas as pd
     from duckdb import DuckDBPyConnection
 
 
@@ -111,12 +113,25 @@ class Store:
         files = [] if fingerprint is None else catalog.rejected_files(fingerprint)
         return read_members(self.storage, files, REJECTED)
 
+    def evaluations(self, dataset: str | None = None) -> "pd.DataFrame":
+        """Scores of feature sets, one row a trial (schemas.EVALUATIONS): encoder, layer, classifier, protocol, trial,
+        f1_weighted, f1_macro, accuracy ...; of all snapshots and specs that were evaluated. Empty before the first.
+
+        Of all datasets when none is named. A trial that failed has its `error`, and no scores. Raises
+        DatasetNotFoundError.
+        """
+        if dataset is not None:
+            self.snapshots(dataset)
+        names = self.datasets() if dataset is None else [dataset]
+        return evaluations_frame({name: read_evaluations(self.storage, name) for name in names})
+
     def duckdb(self, *, read_only: bool = False) -> "DuckDBPyConnection":
         """A DuckDB connection of its own (in memory) with views of all datasets at their current snapshots.
 
-        images, micrographs, features, rejected, feature_sets; `all_features`, `all_micrographs` and `all_rejected` also
-        have the specs that are not the chosen ones. See `texture_store.store.views`. The views show what was committed
-        when it was opened. `read_only` is for SQL of others: it reaches the views, nothing else, and writes nowhere.
+        images, micrographs, features, rejected, feature_sets, evaluations; `all_features`, `all_micrographs` and
+        `all_rejected` also have the specs that are not the chosen ones. See `texture_store.store.views`. The views show
+        what was committed when it was opened. `read_only` is for SQL of others: it reaches the views, nothing else, and
+        writes nowhere.
         """
         from texture_store.store.views import connect
 

@@ -5,9 +5,12 @@ from collections import Counter
 from pydantic import BaseModel, ConfigDict
 
 from schemas import REJECTED
+from texture_store.spec import LAYERS
 from texture_store.store.catalog import Catalog
 from texture_store.store.choice import chosen_pairs
+from texture_store.store.dictionaries import list_dictionaries
 from texture_store.store.members import read_members
+from texture_store.store.samples import sampled_ids
 
 
 class _Frozen(BaseModel):
@@ -36,6 +39,10 @@ class SpecStatus(_Frozen):
     random_weights: bool
     rejected_by_reason: dict[str, int]
     """Class of texture_store.errors: images of the snapshot."""
+    sampled: int
+    """Images of the snapshot with sampled descriptors at some layer."""
+    dictionaries: list[str]
+    """Ids of VLAD dictionaries that were learnt from them, newest first."""
     feature_sets: list[FeatureSetStatus]
 
 
@@ -55,6 +62,8 @@ class DatasetStatus(_Frozen):
 def dataset_status(catalog: Catalog) -> DatasetStatus:
     """How far the catalog's snapshot is. Reads the small rejected tables; no feature file."""
     chosen = {pair: choice.spec.fingerprint for pair, choice in chosen_pairs(catalog).items()}
+    members = set(catalog.snapshot.table["image_id"].to_pylist())
+    dictionaries = list_dictionaries(catalog.storage, catalog.dataset)
     specs = []
     for fingerprint in catalog.fingerprints():
         spec = catalog.spec(fingerprint)
@@ -80,6 +89,8 @@ def dataset_status(catalog: Catalog) -> DatasetStatus:
                 description=spec.describe(),
                 random_weights=spec.is_random,
                 rejected_by_reason=dict(reasons.most_common()),
+                sampled=len(members & _sampled(catalog, fingerprint)),
+                dictionaries=[one.id for one in dictionaries if one.spec.fingerprint == fingerprint],
                 feature_sets=sets,
             )
         )
@@ -94,3 +105,8 @@ def dataset_status(catalog: Catalog) -> DatasetStatus:
         labelled=len(snapshot) - snapshot.table.column("label").null_count,
         specs=specs,
     )
+
+
+def _sampled(catalog: Catalog, fingerprint: str) -> set[str]:
+    commits = catalog.commits(fingerprint)
+    return {image_id for layer in LAYERS for image_id in sampled_ids(commits, layer)}

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas import VECTOR
+from schemas import DESCRIPTORS, VECTOR
 from texture_store.errors import EncodingError, ObjectExistsError, SchemaMismatchError
 from texture_store.objects import Storage
 
@@ -80,6 +80,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
     vectors = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
     plain = [field.name for field in table.schema if not pa.types.is_nested(field.type) and field.name != _ID]
     floats = [name for name in vectors if pa.types.is_float32(table.schema.field(name).type.value_type)]
+    floats += [field.name for field in table.schema if _is_float_list(field.type)]
     row_bytes = sum(4 * table.schema.field(name).type.list_size for name in vectors)
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -99,18 +100,19 @@ def parquet_bytes(table: pa.Table) -> bytes:
 def check_rows(table: pa.Table, name: str) -> None:
     """Refuse rows that no reader should meet; they come from a mistake in a program, never from an image.
 
-    Raises EncodingError for NaN or infinity in a vector, nulls where none are allowed, and an image_id twice.
+    Raises EncodingError for NaN or infinity in vectors and descriptors, nulls where none are allowed, and an
+    image_id twice.
     """
     for field in table.schema:
         if not field.nullable and table[field.name].null_count:
             raise EncodingError(f"{name}: null in column {field.name}; nothing was written")
     if _ID in table.column_names and pc.count_distinct(table[_ID]).as_py() != table.num_rows:
         raise EncodingError(f"{name}: an image_id is there twice; nothing was written")
-    if VECTOR in table.column_names:
-        for chunk in table[VECTOR].chunks:
+    for column in {VECTOR, DESCRIPTORS}.intersection(table.column_names):
+        for chunk in table[column].chunks:
             values = chunk.flatten()
             if values.null_count or not np.isfinite(values.to_numpy(zero_copy_only=False)).all():
-                raise EncodingError(f"{name}: NaN or infinity in a vector; nothing was written")
+                raise EncodingError(f"{name}: NaN or infinity in column {column}; nothing was written")
 
 
 def _parse(data: bytes, name: str, schema: pa.Schema | None, columns: list[str] | None = None) -> pa.Table:
@@ -125,6 +127,10 @@ def _parse(data: bytes, name: str, schema: pa.Schema | None, columns: list[str] 
         reason = str(error).splitlines()[0]
         raise SchemaMismatchError(f"{name}: not a readable Parquet file ({reason}); delete it and run again") from error
     raise SchemaMismatchError(f"{name}: has no column {', '.join(columns)}; it is not a table of this store")
+
+
+def _is_float_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) and pa.types.is_float32(kind.value_type))
 
 
 def _is_same(found: pa.Schema, wanted: pa.Schema) -> bool:

@@ -6,6 +6,7 @@
     rejected        dataset, spec, image_id, path, stage, error, message
     feature_sets    dataset, spec, encoder, layer, chosen, indexed, featurized, rejected, pending, newest_commit,
                     spec_text
+    evaluations     dataset, and the columns of schemas.EVALUATIONS
 
 `features` has one spec for each dataset, encoder and layer: the one that `Store.features` takes when none is named. So
 a join on (dataset, image_id) counts an image once for each encoder and layer, whatever else is in the store;
@@ -20,12 +21,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from schemas import MICROGRAPHS, REJECTED, SNAPSHOT, features_schema
-from texture_store.objects import Storage
+from schemas import EVALUATIONS, MICROGRAPHS, REJECTED, SNAPSHOT, features_schema
+from texture_store.objects import ObjectInfo, Storage
 from texture_store.store.catalog import Catalog, CommittedFile
 from texture_store.store.choice import Choice, chosen_pairs, default_spec
-from texture_store.store.commits import Pair
+from texture_store.store.commits import FeaturePair
 from texture_store.store.committed_files import CommittedFiles
+from texture_store.store.evaluations import evaluation_files
 from texture_store.store.snapshots import latest_snapshot, list_datasets
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ def connect(storage: Storage, *, read_only: bool = False) -> "DuckDBPyConnection
     views.features(catalogs, chosen)
     views.facts("micrographs", catalogs, MICROGRAPHS)
     views.facts("rejected", catalogs, REJECTED)
+    views.evaluations({catalog.dataset: evaluation_files(storage, catalog.dataset) for catalog in catalogs})
     if read_only:
         for setting in _LOCKED:
             connection.execute(f"SET {setting}")
@@ -89,11 +92,11 @@ class _Sources:
         direct = storage.protocol == "file" and not odd and not read_only
         self._served = None if direct else CommittedFiles(storage, {})
 
-    def name(self, file: CommittedFile) -> str:
+    def name(self, path: str, num_bytes: int) -> str:
         """For read_parquet."""
         if self._served is None:
-            return self._storage.full_path(file.path)
-        return self._served.add(file.path, file.num_bytes)
+            return self._storage.full_path(path)
+        return self._served.add(path, num_bytes)
 
     def register(self, connection: "DuckDBPyConnection") -> None:
         """Also the storage itself, for the user's own `read_parquet('s3://...')`."""
@@ -121,7 +124,7 @@ class _Views:
         self._keep("images", pa.concat_tables(tables, promote_options="default"))
         self._connection.execute(f"CREATE VIEW images AS SELECT * FROM {OWN}.images")
 
-    def feature_sets(self, catalogs: Sequence[Catalog], chosen: Mapping[str, Mapping[Pair, Choice]]) -> None:
+    def feature_sets(self, catalogs: Sequence[Catalog], chosen: Mapping[str, Mapping[FeaturePair, Choice]]) -> None:
         """What there is, complete or not, and what the other views show of it."""
         rows = []
         for catalog in catalogs:
@@ -147,7 +150,7 @@ class _Views:
         self._keep("feature_sets", pa.Table.from_pylist(rows, FEATURE_SETS))
         self._connection.execute(f"CREATE VIEW feature_sets AS SELECT * FROM {OWN}.feature_sets")
 
-    def features(self, catalogs: Sequence[Catalog], chosen: Mapping[str, Mapping[Pair, Choice]]) -> None:
+    def features(self, catalogs: Sequence[Catalog], chosen: Mapping[str, Mapping[FeaturePair, Choice]]) -> None:
         """`all_features`, and `features` with one spec for each encoder and layer."""
         # Only vlad files have the column `counts`.
         files: dict[bool, list[CommittedFile]] = {False: [], True: []}
@@ -185,6 +188,19 @@ class _Views:
                 terms.append(f"dataset = {_text(catalog.dataset)} AND spec = {_text(default)}")
         hive = ("dataset", "spec")
         self._view(name, hive, schema, self._selects(files, hive, schema.names, name), terms)
+
+    def evaluations(self, files: Mapping[str, Mapping[str, ObjectInfo]]) -> None:
+        """Scores; `files` are those that count of each dataset, by key. Opened when they are asked for."""
+        self._keep("no_evaluations", pa.schema([("dataset", pa.string()), *EVALUATIONS]).empty_table())
+        selects = [f"SELECT * FROM {OWN}.no_evaluations"]
+        columns = ", ".join(EVALUATIONS.names)
+        for dataset, by_key in files.items():
+            if by_key:
+                names = ", ".join(_text(self._sources.name(info.path, info.size)) for info in by_key.values())
+                selects.append(
+                    f"SELECT {_text(dataset)}, {columns} FROM read_parquet([{names}], hive_partitioning=false)"
+                )
+        self._connection.execute(f"CREATE VIEW evaluations AS {' UNION ALL '.join(selects)}")
 
     def _view(
         self, name: str, hive: Sequence[str], schema: pa.Schema, selects: Iterable[str], terms: Sequence[str]
@@ -226,13 +242,12 @@ class _Views:
 
     def _list(self, files: Sequence[CommittedFile]) -> str:
         """The paths stand in the view itself and not in a variable, which cursors of the connection would not see."""
-        return "[" + ", ".join(_text(self._sources.name(file)) for file in files) + "]"
+        return "[" + ", ".join(_text(self._sources.name(file.path, file.num_bytes)) for file in files) + "]"
 
     def _rows(self, file: CommittedFile) -> pa.Table:
         image_ids = file.image_ids.filter(pa.array(file.rows >= 0))
-        return pa.table(
-            {"filename": pa.repeat(pa.scalar(self._sources.name(file)), len(image_ids)), "image_id": image_ids}
-        )
+        name = self._sources.name(file.path, file.num_bytes)
+        return pa.table({"filename": pa.repeat(pa.scalar(name), len(image_ids)), "image_id": image_ids})
 
     def _keep(self, name: str, table: pa.Table) -> None:
         self._connection.register("arriving", table)

@@ -1,6 +1,6 @@
 """What is left to do: the images of a snapshot that no commit of a spec covers, as units of work.
 
-How it holds together. A pair is an (encoder, layer); a name is that of a shard or a follower of one.
+How it holds together. A pair is an (encoder, layer) or (sample, layer); a name is that of a shard or a follower of one.
 
 1. A name's file under micrographs/ is created before any other file of that name, and the features of an image are
    written only when its facts are in that file, or committed elsewhere. So whoever creates that file decides which
@@ -138,7 +138,7 @@ class _Names:
             for image_ids in (record.members, record.facts_only):
                 for image_id in image_ids:
                     self.homes.setdefault(image_id, record.shard)
-            if record.files_of("micrographs") or record.files_of("features"):
+            if record.files_of("micrographs") or record.products:
                 bits = self._committed.get(record.shard, 0)
                 self._committed[record.shard] = bits | standing.bits_of(record.pairs)
             self._rejection_files.update(_stem(file.path) for file in record.files_of("rejected"))

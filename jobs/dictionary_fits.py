@@ -1,0 +1,164 @@
+"""Learning dictionaries and checking them, layer by layer, as Ray tasks that read their own descriptors."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.progress import progress
+from texture_store.encoding.dictionary import fit_words, image_errors
+from texture_store.encoding.sampling import held_out
+from texture_store.errors import DictionaryNotFoundError, TextureStoreError
+from texture_store.objects import Storage
+from texture_store.spec import NUM_CHANNELS, NUM_WORDS, FeatureSpec, Layer
+from texture_store.store.commits import read_commits
+from texture_store.store.dictionaries import Dictionary, DictionarySet, LearntFrom
+from texture_store.store.samples import read_sample, sampled_ids
+from texture_store.store.snapshots import Snapshot
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How dictionaries are learnt."""
+
+    layers: tuple[Layer, ...]
+    num_words: int = NUM_WORDS
+    share: float = 0.2
+    """Of the images that are sampled."""
+    seed: int = 0
+    starts: int = 4
+    """Of k-means; the best one counts."""
+
+    @classmethod
+    def of(cls, known: DictionarySet) -> "Learning":
+        """How a set was learnt."""
+        source = known.learnt_from
+        return cls(tuple(known.layers), source.num_words, source.share, source.seed, source.starts)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What is fitted, by one task for each layer."""
+
+    storage: Storage
+    dataset: str
+    snapshot: int
+    spec: FeatureSpec
+    learning: Learning
+    images: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+    def source(self, layer: Layer) -> dict[str, Any]:
+        """What is known of a layer's dictionary before it is learnt (fields of LearntFrom)."""
+        return {
+            "dataset": self.dataset,
+            "snapshot": self.snapshot,
+            "spec": self.spec.fingerprint,
+            "layer": layer,
+            "share": self.learning.share,
+            "num_words": self.learning.num_words,
+            "seed": self.learning.seed,
+            "starts": self.learning.starts,
+            "images": self.images,
+            "held_out": self.held_out,
+        }
+
+    def made(self, known: DictionarySet) -> bool:
+        """Whether a set was learnt from just this."""
+        return set(known.layers) == set(self.learning.layers) and all(
+            one.learnt_from.model_dump().items() >= self.source(layer).items() for layer, one in known.layers.items()
+        )
+
+
+def plan_fit(storage: Storage, members: Snapshot, spec: FeatureSpec, learning: Learning) -> Fit:
+    """Which of the sampled images are fitted and which are held out; both in the order of their paths.
+
+    Raises DictionaryNotFoundError when no image is left to learn from.
+    """
+    commits = read_commits(storage, members.dataset, spec.fingerprint)
+    there = set.intersection(*(sampled_ids(commits, layer) for layer in learning.layers))
+    rows = zip(members.table["image_id"].to_pylist(), members.table["path"].to_pylist(), strict=True)
+    kept = [(image_id, held_out(path)) for image_id, path in rows if image_id in there]
+    fitted = tuple(image_id for image_id, out in kept if not out) or tuple(image_id for image_id, _ in kept)
+    if not fitted:
+        raise DictionaryNotFoundError(
+            f"dataset {members.dataset}: a sample of no image, so there is nothing to learn words from; see status for"
+            " why images are rejected or pending"
+        )
+    out = tuple(image_id for image_id, _ in kept if image_id not in set(fitted))
+    return Fit(storage, members.dataset, members.number, spec, learning, fitted, out)
+
+
+def fit_set(fit: Fit) -> tuple[DictionarySet, dict[str, float]]:
+    """The dictionaries of all layers and the seconds that each took, from tasks on the connected Ray."""
+    found = _each_layer(fit.learning.layers, _fit_layer, (fit,), doing="learning words")
+    layers = {layer: found[layer][0] for layer in fit.learning.layers}
+    return DictionarySet(layers), {layer: found[layer][1] for layer in fit.learning.layers}
+
+
+def new_errors(
+    storage: Storage, dataset: str, spec: FeatureSpec, known: DictionarySet, image_ids: Sequence[str]
+) -> dict[Layer, npt.NDArray[np.float64]]:
+    """For each layer the quantisation error of each of these images: mean squared distance to the nearest words."""
+    arguments = (storage, dataset, spec.fingerprint, known.words, tuple(image_ids))
+    return _each_layer(tuple(known.layers), _errors_of_layer, arguments, doing="checking words")
+
+
+def _each_layer(layers: Sequence[Layer], task: Any, arguments: tuple[Any, ...], *, doing: str) -> dict[Layer, Any]:
+    import ray
+
+    # The widest first, so that no core ends up alone with it.
+    order = sorted(layers, key=lambda layer: -NUM_CHANNELS[layer])
+    remote = ray.remote(num_cpus=1)(task)
+    layer_of = {remote.remote(layer, *arguments): layer for layer in order}
+    found: dict[Layer, Any] = {}
+    with progress(doing, total=len(order), unit="layers") as bar:
+        while layer_of:
+            (done,), _ = ray.wait(list(layer_of), num_returns=1)
+            try:
+                found[layer_of.pop(done)] = ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                cause = error.cause
+                if isinstance(cause, TextureStoreError):
+                    raise cause from None
+                raise
+            bar.advance()
+    return found
+
+
+def _fit_layer(layer: Layer, fit: Fit) -> tuple[Dictionary, float]:
+    started = time.monotonic()
+    spec = fit.spec.fingerprint
+    commits = read_commits(fit.storage, fit.dataset, spec)
+    sample = read_sample(fit.storage, fit.dataset, spec, commits, layer, fit.images)
+    words = fit_words(sample.descriptors, fit.learning.num_words, seed=fit.learning.seed, starts=fit.learning.starts)
+    held_out_errors: tuple[float, ...] = ()
+    num_descriptors = len(sample.descriptors)
+    del sample  # as large as the fit itself
+    if fit.held_out:
+        others = read_sample(fit.storage, fit.dataset, spec, commits, layer, fit.held_out)
+        errors = image_errors(others.descriptors, others.image_of, len(others.image_ids), words.words_KD)
+        held_out_errors = tuple(errors.tolist())
+    source = LearntFrom(
+        **fit.source(layer),
+        num_descriptors=num_descriptors,
+        error=float(np.average(words.word_errors_K, weights=words.counts_K)),
+        held_out_errors=held_out_errors,
+    )
+    found = Dictionary(words.words_KD, words.counts_K, words.word_errors_K, source)
+    return found, round(time.monotonic() - started, 1)
+
+
+def _errors_of_layer(
+    layer: Layer,
+    storage: Storage,
+    dataset: str,
+    spec: str,
+    words: dict[Layer, npt.NDArray[np.float32]],
+    image_ids: Sequence[str],
+) -> npt.NDArray[np.float64]:
+    sample = read_sample(storage, dataset, spec, read_commits(storage, dataset, spec), layer, image_ids)
+    return np.asarray(image_errors(sample.descriptors, sample.image_of, len(sample.image_ids), words[layer]))

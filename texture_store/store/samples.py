@@ -1,0 +1,83 @@
+"""Reading sampled descriptors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas import DESCRIPTORS, SAMPLES
+from texture_store.encoding.sampling import DESCRIPTORS_PER_IMAGE
+from texture_store.errors import FeaturesNotFoundError, SchemaMismatchError
+from texture_store.objects import Storage
+from texture_store.spec import NUM_CHANNELS, Layer
+from texture_store.store import layout
+from texture_store.store.commits import CommitRecord
+from texture_store.store.tables import read_table
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The descriptors of some images at one layer, image by image."""
+
+    image_ids: list[str]
+    """Those that were asked for and have descriptors, in the order that was asked for."""
+    descriptors: npt.NDArray[np.float32]
+    """(N, D)"""
+    image_of: npt.NDArray[np.int64]
+    """(N,) index in `image_ids`."""
+
+
+def sampled_ids(commits: Sequence[CommitRecord], layer: Layer) -> set[str]:
+    """image_ids of which there are descriptors."""
+    return {image_id for record in commits if ("sample", layer) in record.pairs for image_id in record.members}
+
+
+def read_sample(
+    storage: Storage, dataset: str, spec: str, commits: Sequence[CommitRecord], layer: Layer, image_ids: Sequence[str]
+) -> Sample:
+    """The descriptors of these images, one file after the other into one array.
+
+    The order, and so every bit of what is learnt from them, is that of `image_ids`, not that of the files.
+
+    Raises:
+        FeaturesNotFoundError: none of them has descriptors.
+        SchemaMismatchError: a file of another version, or with another number of values than it says.
+    """
+    folder = layout.samples_path(dataset, spec, layer, "x").rpartition("/")[0] + "/"
+    there = sampled_ids(commits, layer)
+    wanted = [image_id for image_id in image_ids if image_id in there]
+    if not wanted:
+        raise FeaturesNotFoundError(
+            f"dataset {dataset}: no descriptors of layer {layer} in spec {spec}; run fit-dictionary to sample some"
+        )
+    channels = NUM_CHANNELS[layer]
+    place = {image_id: number for number, image_id in enumerate(wanted)}
+    # Every image has room for as many as are drawn of one; memory that is not touched is not used.
+    rooms = np.empty((len(wanted), DESCRIPTORS_PER_IMAGE, channels), np.float32)
+    counts = np.zeros(len(wanted), np.int64)
+    paths = {file.path for record in commits for file in record.files if file.path.startswith(folder)}
+    members = {file.path: record.members for record in commits for file in record.files if file.path in paths}
+    for path in sorted(paths):
+        if not place.keys() & members[path]:
+            continue
+        table = read_table(storage, path, SAMPLES)
+        ids, sizes = table["image_id"].to_pylist(), table["num_descriptors"].to_numpy()
+        column = table[DESCRIPTORS].combine_chunks()
+        values, ends = column.values.to_numpy(), column.offsets.to_numpy()
+        for row, image_id in enumerate(ids):
+            if image_id not in place:
+                continue
+            own = values[ends[row] : ends[row + 1]]
+            if own.size != sizes[row] * channels or sizes[row] > DESCRIPTORS_PER_IMAGE:
+                raise SchemaMismatchError(
+                    f"{storage.url_of(path)}: {own.size} values are not {sizes[row]} descriptors of {channels}; delete"
+                    " it and run again"
+                )
+            rooms[place[image_id], : sizes[row]] = own.reshape(-1, channels)
+            counts[place[image_id]] = sizes[row]
+    image_of = np.repeat(np.arange(len(wanted)), counts)
+    if (counts == DESCRIPTORS_PER_IMAGE).all():
+        return Sample(wanted, rooms.reshape(-1, channels), image_of)
+    is_filled = np.arange(DESCRIPTORS_PER_IMAGE) < counts[:, None]
+    return Sample(wanted, rooms[is_filled], image_of)
