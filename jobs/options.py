@@ -18,6 +18,9 @@ EXIT_USAGE = 2
 EXIT_TOO_MANY_REJECTED = 3
 EXIT_INTERRUPTED = 130
 
+MAX_LIST_LENGTH = 200
+"""Characters of a list that a summary shows on one line; of a longer one each part has its own."""
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -233,7 +236,9 @@ def print_summary(lines: Mapping[str, object], *, as_json: bool) -> None:
         if value is None or value == {} or value == []:
             continue
         if isinstance(value, Mapping):
-            value = ", ".join(f"{key} {item}" for key, item in value.items())
-        elif isinstance(value, list | tuple):
-            value = ", ".join(str(item) for item in value)
-        click.echo(f"{name.replace('_', ' '):<{width}}  {printable(str(value))}")
+            value = [f"{key} {item}" for key, item in value.items()]
+        parts = [printable(str(part)) for part in value] if isinstance(value, list | tuple) else [printable(str(value))]
+        if sum(map(len, parts)) <= MAX_LIST_LENGTH:
+            parts = [", ".join(parts)]
+        for number, part in enumerate(parts):
+            click.echo(f"{'' if number else name.replace('_', ' '):<{width}}  {part}")

@@ -108,3 +108,11 @@ def test_a_summary_is_json_when_asked_for(capsys):
 def test_a_summary_leaves_out_what_is_empty(capsys):
     print_summary({"images": 3, "reasons": {}, "failed": None}, as_json=False)
     assert capsys.readouterr().out == "images   3\n"
+
+
+def test_a_long_list_of_a_summary_has_a_line_for_each_part(capsys):
+    print_summary(
+        {"images": 3, "drift": dict.fromkeys(("conv1_2", "conv4_3", "conv5_3"), "much worse " * 9)}, as_json=False
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:15] for line in lines] == ["images  3", "drift   conv1_2", "        conv4_3", "        conv5_3"]
