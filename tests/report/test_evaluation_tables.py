@@ -152,6 +152,11 @@ def test_the_paper_s_table_1_comes_out_of_what_is_stored() -> None:
     assert table["mean"].dropna().tolist() == [64]
 
 
+def test_all_layers_together_have_the_paper_s_length_whatever_else_was_evaluated() -> None:
+    rows = [evaluation_row("gram", "conv1_2", num_features=2080), evaluation_row("gram", "all", num_features=305888)]
+    assert length_table(frame(rows))["gram"].tolist() == [4096, 610304]
+
+
 def test_rows_of_other_questions_and_older_specs_are_left_out() -> None:
     mine = evaluation_row()
     rows = [

@@ -15,7 +15,7 @@ from texture_store.evaluation.claims import Claim, DatasetScores, ScoredSet, pap
 from texture_store.evaluation.folds import Protocol
 from texture_store.evaluation.scores import spread
 from texture_store.evaluation.significance import Ranked, compare_with_best
-from texture_store.spec import ENCODERS, LAYERS
+from texture_store.spec import ENCODERS, LAYERS, NETWORK_LAYERS, NUM_CHANNELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,7 +180,7 @@ def length_table(frame: "pd.DataFrame") -> "pd.DataFrame":
         stored = lengths["gram"]
         full = {layer: num_channels(int(width)) ** 2 for layer, width in stored.dropna().items() if layer != ALL_LAYERS}
         if ALL_LAYERS in stored.dropna():
-            full[ALL_LAYERS] = sum(num for layer, num in full.items() if layer != "input")
+            full[ALL_LAYERS] = sum(NUM_CHANNELS[layer] ** 2 for layer in NETWORK_LAYERS)
         lengths["gram"] = [full.get(layer) for layer in lengths.index]
         lengths.insert(list(lengths.columns).index("gram") + 1, "gram stored", stored)
     return lengths.astype("Int64").reset_index()
