@@ -11,18 +11,17 @@ import pyarrow.compute as pc
 
 from jobs.evaluation_columns import column_of, selected
 from jobs.metadata_fields import MetadataFields, metadata_fields
-from schemas import META_PREFIX, MICROGRAPHS
+from schemas import META_PREFIX
 from texture_store.archive.labels import matches, parse_condition, read_labels
 from texture_store.errors import LabelsError, UsageError
 from texture_store.evaluation.missing import missing
 from texture_store.spec import FeatureSpec
 from texture_store.store.catalog import Catalog
-from texture_store.store.choice import chosen_pairs, default_spec, named_spec
+from texture_store.store.choice import chosen_pairs, named_spec
 from texture_store.store.commits import FeaturePair
 from texture_store.store.features import Features
-from texture_store.store.members import read_members
 from texture_store.store.opening import open_for_reading
-from texture_store.store.reader import read_catalog, read_features
+from texture_store.store.reader import read_catalog, read_facts, read_features
 
 NEAR_PAIRS: tuple[FeaturePair, ...] = (
     ("mean", "conv4_3"),
@@ -142,7 +141,7 @@ def audited_dataset(
         images=images,
         labels=_texts(labels.filter(keep)),
         groups=_texts(grouped),
-        facts=_facts(catalog, images, spec),
+        facts=read_facts(catalog, images, spec),
         features=_features(catalog, spec),
         archive_url=catalog.snapshot.archive_url,
     )
@@ -161,17 +160,6 @@ def check_not_empty(audited: Audited, where: Sequence[str]) -> None:
 
 def _texts(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
     return np.array(column.to_pylist(), dtype=object)
-
-
-def _facts(catalog: Catalog, images: pa.Table, spec: str | None) -> pa.Table | None:
-    fingerprint = default_spec(catalog, spec)
-    if fingerprint is None:
-        return None
-    read = read_members(catalog.storage, catalog.micrograph_files(fingerprint), MICROGRAPHS)
-    if not read.num_rows:
-        return None
-    places = pc.index_in(images.column("image_id"), value_set=read.column("image_id"))
-    return read.take(places)
 
 
 def _features(catalog: Catalog, spec: str | None) -> Features | None:

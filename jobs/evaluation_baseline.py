@@ -5,20 +5,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.evaluation_plan import EvaluationPlan
 from jobs.evaluation_trials import reason
 from jobs.metadata_fields import metadata_fields
 from jobs.progress import progress, say
-from schemas import MICROGRAPHS
 from texture_store.evaluation.classifiers import NUM_TREES
 from texture_store.evaluation.columns import Column
 from texture_store.evaluation.metadata import metadata_score
-from texture_store.store.choice import default_spec
 from texture_store.store.evaluations import read_evaluations
-from texture_store.store.members import read_members
+from texture_store.store.reader import read_facts
 
 TOGETHER = "together"
 
@@ -95,20 +92,8 @@ def _trees(plan: EvaluationPlan) -> int:
 
 def metadata_columns(plan: EvaluationPlan) -> dict[str, Column]:
     """By name, (n,) what is known about the evaluated images beside their pixels and may predict a label."""
-    facts = _facts(plan)
+    facts = read_facts(plan.catalog, plan.images, plan.request.spec)
     seen = None if facts is None else pc.multiply(facts["seen_width"], facts["seen_height"])
     not_used = [plan.request.label_column, *([plan.grouping.column] if plan.grouping else [])]
     num_positions = None if seen is None or seen.null_count else seen.to_numpy()
     return metadata_fields(plan.images, facts, num_positions=num_positions, not_used=not_used).columns()
-
-
-def _facts(plan: EvaluationPlan) -> pa.Table | None:
-    """(n rows) of schemas.MICROGRAPHS of the evaluated images; None where no file was read."""
-    catalog = plan.catalog
-    fingerprint = default_spec(catalog, plan.request.spec)
-    if fingerprint is None:
-        return None
-    read = read_members(plan.storage, catalog.micrograph_files(fingerprint), MICROGRAPHS)
-    if not read.num_rows:
-        return None
-    return read.take(pc.index_in(plan.images.column("image_id"), value_set=read.column("image_id")))

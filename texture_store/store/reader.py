@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas import MICROGRAPHS, REJECTED
 from texture_store.objects import Storage
@@ -173,3 +174,17 @@ def read_features(catalog: Catalog, encoder: Encoder, layer: Layer, spec: Featur
     for file in every.files:
         has[file.rows] = True
     return every.subset(has[:-1])
+
+
+def read_facts(catalog: Catalog, images: pa.Table, spec: str | None = None) -> pa.Table | None:
+    """Facts (schemas.MICROGRAPHS) of each of `images`, rows of a snapshot; null where a file was not read.
+
+    Of the default spec, or the one that is named. None when no file of it was read.
+    """
+    fingerprint = default_spec(catalog, spec)
+    if fingerprint is None:
+        return None
+    read = read_members(catalog.storage, catalog.micrograph_files(fingerprint), MICROGRAPHS)
+    if not read.num_rows:
+        return None
+    return read.take(pc.index_in(images.column("image_id"), value_set=read.column("image_id")))
