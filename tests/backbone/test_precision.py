@@ -39,7 +39,7 @@ def errors_of_bfloat16(weights: Weights, pictures: list[Picture]) -> dict[Key, t
         pixels = torch.from_numpy(picture[None])
         pairs = zip(fine.feature_maps(pixels, NETWORK_LAYERS), coarse.feature_maps(pixels, NETWORK_LAYERS), strict=True)
         for (layer, exact_maps), (_, maps) in pairs:
-            exact, rounded = encode(exact_maps, ENCODERS), encode(maps, ENCODERS)
+            exact, rounded = encode(exact_maps, ENCODERS).vectors, encode(maps, ENCODERS).vectors
             for encoder in ENCODERS:
                 error = np.abs(rounded[encoder] - exact[encoder])
                 worst[layer, encoder] = max(worst[layer, encoder], float(error.max() / exact[encoder].max()))
@@ -54,7 +54,7 @@ def mean_features(weights: Weights, precision: str, pictures: list[Picture]) -> 
     rows: dict[Layer, list[npt.NDArray[np.float32]]] = {"conv1_2": [], "conv4_3": []}
     for picture in pictures:
         for layer, maps in network.feature_maps(torch.from_numpy(picture[None]), tuple(rows)):
-            rows[layer].append(encode(maps, ["mean"])["mean"][0])
+            rows[layer].append(encode(maps, ["mean"]).vectors["mean"][0])
     return {layer: np.stack(vectors) for layer, vectors in rows.items()}
 
 

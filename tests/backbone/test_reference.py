@@ -32,7 +32,7 @@ def _greatest_errors(network: VGG16, reference: Reference, picture: Picture) -> 
     expected = reference(picture)
     errors: dict[tuple[Layer, Encoder], float] = {}
     for layer, maps in network.feature_maps(torch.from_numpy(picture[None]), NETWORK_LAYERS):
-        vectors = encode(maps, ENCODERS)
+        vectors = encode(maps, ENCODERS).vectors
         for encoder, wanted in _statistics(expected[layer]).items():
             errors[layer, encoder] = float(np.abs(vectors[encoder][0] - wanted).max() / np.abs(wanted).max())
     return errors
@@ -80,7 +80,7 @@ def test_feature_counts_are_those_of_the_papers_table_1(some_weights: Weights) -
     network = VGG16(some_weights, precision="float32")
     counts = {}
     for layer, maps in network.feature_maps(torch.zeros((1, 32, 32), dtype=torch.uint8), NETWORK_LAYERS):
-        vectors = encode(maps, ENCODERS)
+        vectors = encode(maps, ENCODERS).vectors
         counts[layer] = (vectors["mean"].size, vectors["max"].size, unpack_gram(vectors["gram"]).size)
     # The paper prints 262114 for conv4_3 and conv5_3, a typo for 512 squared.
     assert counts == {

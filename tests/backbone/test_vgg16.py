@@ -90,7 +90,7 @@ def test_features_do_not_depend_on_place_and_neighbours_in_a_batch_of_four(
 
     def features(indices: list[int]) -> dict[tuple[Layer, Encoder], np.ndarray]:
         maps_by_layer = network.feature_maps(pictures[indices], LAYERS)
-        return {(layer, e): v for layer, maps in maps_by_layer for e, v in encode(maps, ENCODERS).items()}
+        return {(layer, e): v for layer, maps in maps_by_layer for e, v in encode(maps, ENCODERS).vectors.items()}
 
     expected = features([0, 1, 2, 3])
     for indices in ([0, 0, 0, 0], [4, 5, 6, 0], [5, 0, 4, 6]):
@@ -142,7 +142,9 @@ def test_bfloat16_does_not_shift_dark_flat_pictures(caffe_weights: Weights) -> N
     """Rounding the input alone moves all of its pixels the same way (56 - 123.68 by 0.18), the features by 0.6 %."""
     noise = np.random.default_rng(0).normal(56, 3, (1, 96, 96)).astype(np.uint8)
     fine, coarse = (
-        encode(_maps(VGG16(caffe_weights, precision=precision), torch.from_numpy(noise))["conv1_2"], ["mean"])["mean"]
+        encode(_maps(VGG16(caffe_weights, precision=precision), torch.from_numpy(noise))["conv1_2"], ["mean"]).vectors[
+            "mean"
+        ]
         for precision in ("float32", "bfloat16")
     )
     assert np.abs(coarse - fine).max() < 1e-3 * fine.max()
@@ -199,8 +201,8 @@ def test_a_gpu_agrees_with_the_cpu_and_with_itself(some_weights: Weights) -> Non
     expected = _maps(VGG16(some_weights, precision="float32"), pictures)
     network = VGG16(some_weights, precision="float32", device="cuda")
     for layer, maps in network.feature_maps(pictures, LAYERS):
-        vectors, by_cpu = encode(maps, ENCODERS), encode(expected[layer], ENCODERS)
-        again = encode(maps, ENCODERS)
+        vectors, by_cpu = encode(maps, ENCODERS).vectors, encode(expected[layer], ENCODERS).vectors
+        again = encode(maps, ENCODERS).vectors
         for encoder in ENCODERS:
             np.testing.assert_allclose(vectors[encoder], by_cpu[encoder], rtol=0, atol=1e-5 * by_cpu[encoder].max())
             np.testing.assert_array_equal(vectors[encoder], again[encoder])
