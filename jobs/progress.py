@@ -88,12 +88,13 @@ class _PlainBar:
         self._what, self._total, self._unit = what, total, unit
         self._done = self._rejected = 0
         self._started = self._last = time.monotonic()
+        self._shown = -1
 
     def __enter__(self) -> "_PlainBar":
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if error is None or self._done:
+        if (error is None or self._done) and self._shown != self._done:
             self._line()
 
     def total(self, total: int) -> None:
@@ -107,6 +108,7 @@ class _PlainBar:
             self._line()
 
     def _line(self) -> None:
+        self._shown = self._done
         seconds = max(time.monotonic() - self._started, 1e-9)
         rate = self._done / seconds
         of = f"/{self._total:,}" if self._total is not None else ""

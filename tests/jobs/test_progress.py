@@ -39,6 +39,13 @@ def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch):
     assert lines[1].startswith("index: 2,000/2,000 files")
 
 
+def test_the_last_line_of_a_log_is_printed_once(capsys, monkeypatch):
+    monkeypatch.setattr("jobs.progress.LOG_SECONDS", 0.0)
+    with progress("learn", total=2, unit="layers") as bar:
+        bar.advance(2)
+    assert capsys.readouterr().err.count("learn: 2/2 layers") == 1
+
+
 def test_what_failed_before_it_began_leaves_only_its_error(capsys):
     with pytest.raises(OSError, match="gone"), progress("index"):
         raise OSError("gone")
