@@ -68,12 +68,9 @@ class Audited:
         """What is known about the labelled images beside their pixels."""
         keep = pa.array(self.labelled)
         facts = None if self.facts is None else self.facts.filter(keep)
-        seen = None if facts is None else pc.multiply(facts.column("seen_width"), facts.column("seen_height"))
         return metadata_fields(
             self.images.filter(keep),
             facts,
-            # In proportion to the positions of any layer.
-            num_positions=None if seen is None or seen.null_count else seen.to_numpy(),
             not_used=[self.label_column, *([self.group_column] if self.group_column else [])],
             only=only,
         )

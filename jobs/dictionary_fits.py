@@ -79,7 +79,7 @@ def plan_fit(storage: Storage, members: Snapshot, spec: FeatureSpec, learning: L
     Raises DictionaryNotFoundError when no image is left to learn from.
     """
     commits = read_commits(storage, members.dataset, spec.fingerprint)
-    there = set.intersection(*(sampled_ids(commits, layer) for layer in learning.layers))
+    there = sampled_ids(commits, learning.layers)
     rows = zip(members.table["image_id"].to_pylist(), members.table["path"].to_pylist(), strict=True)
     kept = [(image_id, held_out(path)) for image_id, path in rows if image_id in there]
     fitted = tuple(image_id for image_id, out in kept if not out) or tuple(image_id for image_id, _ in kept)

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, fields
 
 import click
 
-from jobs.cluster import RaySession, address_option, cluster_workers, local_workers
-from jobs.estimate import estimate
+from jobs.cluster import RaySession, address_option
+from jobs.estimate import print_estimate
 from jobs.options import (
     JobCommand,
     dataset_option,
@@ -21,11 +21,12 @@ from jobs.planning import Plan, plan_for
 from jobs.progress import say
 from jobs.refit import Refit, RefitReport, keep_or_refit
 from jobs.shards import Outcome, ShardsSummary, exit_status, run_shards, summarize
+from texture_store.objects import Storage
 from texture_store.spec import LAYERS, FeatureSpec, Layer
 from texture_store.store.commits import Pair
 from texture_store.store.dictionaries import DictionarySet, choose_dictionary, layers_of, read_dictionaries
 from texture_store.store.opening import open_for_writing
-from texture_store.store.snapshots import latest_snapshot
+from texture_store.store.snapshots import Snapshot, latest_snapshot
 from texture_store.store.specs import write_spec
 
 JOB = "encode"
@@ -74,21 +75,21 @@ def encode(request: EncodeRequest) -> EncodeSummary:
         say(f"dictionary {known.id}: {_describe(known)}")
         chosen, report = keep_or_refit(session, storage, snapshot, name, known, request.refit)
         say(f"dictionary {chosen.id} {report.verdict}")
-        plan = _plan(request, name.spec, chosen)
+        plan = _plan(request, storage, snapshot, name.spec, chosen)
         if plan.units:
             session.join()
             run_shards(plan, outcome, doing="encoding", words=chosen.words)
     return _summary(summarize(plan, outcome), chosen, report)
 
 
-def _plan(request: EncodeRequest, base: FeatureSpec, dictionary: DictionarySet) -> Plan:
-    storage = open_for_writing(request.store_url, create=False)
+def _plan(
+    request: EncodeRequest, storage: Storage, snapshot: Snapshot, base: FeatureSpec, dictionary: DictionarySet
+) -> Plan:
     layers = layers_of(dictionary, request.layers or tuple(dictionary.layers))
     pairs: tuple[Pair, ...] = tuple(("vlad", layer) for layer in layers)
     spec = base.model_copy(update={"dictionary": dictionary.id})
     write_spec(storage, spec)
     say(f"spec {spec.fingerprint}: {spec.describe()}")
-    snapshot = latest_snapshot(storage, request.dataset)
     return plan_for(storage, snapshot, spec, pairs, retry_rejected=request.retry_rejected)
 
 
@@ -172,9 +173,8 @@ def _dry_run(request: EncodeRequest, *, as_json: bool) -> None:
     storage = open_for_writing(request.store_url, create=False)
     name = choose_dictionary(storage, request.dataset, request.dictionary)
     known = read_dictionaries(storage, request.dataset, name)
-    plan = _plan(request, name.spec, known)
-    workers = local_workers() if request.address == "local" else cluster_workers()
-    print_summary(asdict(estimate(plan, workers, words=known.words)), as_json=as_json)
+    plan = _plan(request, storage, latest_snapshot(storage, request.dataset), name.spec, known)
+    print_estimate(plan, request.address, words=known.words, as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from jobs.cluster import Workers
+from jobs.cluster import RaySession, Workers, cluster_workers, local_workers
+from jobs.options import print_summary
 from jobs.planning import Plan
 from jobs.progress import say
 from texture_store.spec import Layer
@@ -32,12 +33,23 @@ class Estimate:
     """Where the rates come from."""
 
 
+def print_estimate(plan: Plan, address: str, *, words: Mapping[Layer, np.ndarray] | None = None, as_json: bool) -> None:
+    """What `--dry-run` prints: the cost on the workers at `address`. Raises UsageError when no Ray answers there."""
+    with RaySession(address) as session:
+        if address == "local":
+            workers = local_workers()
+        else:
+            session.join()
+            workers = cluster_workers()
+        print_summary(asdict(estimate(plan, workers, words=words)), as_json=as_json)
+
+
 def estimate(plan: Plan, workers: Workers, *, words: Mapping[Layer, np.ndarray] | None = None) -> Estimate:
     """From this spec's commits of the same pairs, else from a few of the images, run through the network here."""
     wanted = {tuple(pair) for unit in plan.units for pair in unit.pairs} or {tuple(pair) for pair in plan.pairs}
     alike = [commit for commit in plan.commits if {tuple(pair) for pair in commit.pairs} == wanted and commit.members]
     if alike:
-        seconds, size, measured = *_rates(alike), f"{len(alike)} committed shards"
+        seconds, size, measured = *rates(alike), f"{len(alike)} committed shards"
     elif plan.units:
         seconds, size, measured = (
             *_sample(plan, workers, words),
@@ -58,8 +70,8 @@ def estimate(plan: Plan, workers: Workers, *, words: Mapping[Layer, np.ndarray] 
     )
 
 
-def _rates(commits: Sequence[CommitRecord]) -> tuple[float, float]:
-    """(seconds, bytes) per image."""
+def rates(commits: Sequence[CommitRecord]) -> tuple[float, float]:
+    """(seconds in an extract actor, bytes) per image of commits that have some."""
     images = sum(len(commit.members) for commit in commits)
     seconds = sum(commit.seconds.get("extract", 0.0) for commit in commits)
     return seconds / images, sum(file.bytes for commit in commits for file in commit.files) / images

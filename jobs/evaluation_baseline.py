@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
 from jobs.evaluation_plan import EvaluationPlan
 from jobs.evaluation_trials import reason
@@ -93,7 +92,5 @@ def _trees(plan: EvaluationPlan) -> int:
 def metadata_columns(plan: EvaluationPlan) -> dict[str, Column]:
     """By name, (n,) what is known about the evaluated images beside their pixels and may predict a label."""
     facts = read_facts(plan.catalog, plan.images, plan.request.spec)
-    seen = None if facts is None else pc.multiply(facts["seen_width"], facts["seen_height"])
     not_used = [plan.request.label_column, *([plan.grouping.column] if plan.grouping else [])]
-    num_positions = None if seen is None or seen.null_count else seen.to_numpy()
-    return metadata_fields(plan.images, facts, num_positions=num_positions, not_used=not_used).columns()
+    return metadata_fields(plan.images, facts, not_used=not_used).columns()

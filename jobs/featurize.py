@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from jobs.cluster import RaySession, address_option, cluster_workers, local_workers
-from jobs.estimate import estimate
+from jobs.cluster import RaySession, address_option
+from jobs.estimate import print_estimate
 from jobs.options import (
     JobCommand,
     dataset_option,
@@ -98,9 +98,7 @@ def command(
     )
     if dry_run:
         with ExitStack() as session:
-            plan = make_plan(request, session)
-            workers = local_workers() if address == "local" else cluster_workers()
-            print_summary(asdict(estimate(plan, workers)), as_json=as_json)
+            print_estimate(make_plan(request, session), address, as_json=as_json)
         return
     summary = featurize(request)
     print_summary(asdict(summary), as_json=as_json)

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from jobs.cluster import RaySession, address_option, cluster_workers, local_workers
+from jobs.cluster import RaySession, address_option
 from jobs.dictionary_fits import Fit, Learning, fit_set, plan_fit
-from jobs.estimate import estimate
+from jobs.estimate import print_estimate
 from jobs.options import (
     EXIT_FAILED,
     JobCommand,
@@ -85,13 +85,12 @@ def fit_dictionary(request: Request, learning: Learning) -> tuple[DictionarySumm
     Raises:
         TextureStoreError: the job cannot be done.
     """
-    outcome = Outcome(SAMPLE_JOB)
     with RaySession(request.address) as session:
         storage = open_for_writing(request.store_url, create=False)
         snapshot = latest_snapshot(storage, request.dataset)
         spec = find_spec(request, storage, session)
         members = sampled(snapshot, learning.share)
-        plan, summary = sample(session, storage, spec, members, learning, outcome)
+        plan, summary = sample(session, storage, spec, members, learning)
         if summary.pending:
             return None, summary
         fit = plan_fit(storage, plan.snapshot, spec, learning)
@@ -105,9 +104,9 @@ def sample(
     spec: FeatureSpec,
     members: Snapshot,
     learning: Learning,
-    outcome: Outcome,
 ) -> tuple[Plan, ShardsSummary]:
     """Draw descriptors of those `members` (a part of a snapshot) that have none."""
+    outcome = Outcome(SAMPLE_JOB)
     pairs: tuple[Pair, ...] = tuple(("sample", layer) for layer in learning.layers)
     plan = plan_for(storage, members, spec, pairs)
     if plan.units:
@@ -244,8 +243,7 @@ def _dry_run(request: Request, learning: Learning, *, as_json: bool) -> None:
         spec = find_spec(request, storage, session)
         members = sampled(latest_snapshot(storage, request.dataset), learning.share)
         plan = plan_for(storage, members, spec, request.pairs)
-        workers = local_workers() if request.address == "local" else cluster_workers()
-        print_summary(asdict(estimate(plan, workers)), as_json=as_json)
+        print_estimate(plan, request.address, as_json=as_json)
 
 
 if __name__ == "__main__":

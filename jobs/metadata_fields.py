@@ -95,7 +95,6 @@ def metadata_fields(
     images: pa.Table,
     facts: pa.Table | None = None,
     *,
-    num_positions: npt.NDArray[np.integer] | None = None,
     not_used: Sequence[str] = (),
     only: Sequence[str] = (),
 ) -> MetadataFields:
@@ -105,7 +104,6 @@ def metadata_fields(
         images: (n rows).
         facts: schemas.MICROGRAPHS of the same rows, null where a file was not read; what it knows comes before what the
             labels file says.
-        num_positions: (n,) of a feature set of these rows.
         not_used: columns of the labels file that are labels or groups.
         only: fields or columns to predict from, all that can when empty. Those that are named count as imaging, unless
             they are of the picture.
@@ -122,8 +120,6 @@ def metadata_fields(
     if source == "micron bar":
         known = {name: column for name, column in known.items() if name not in MICRON_BAR or name in only}
     read = _facts(facts) if facts is not None else {}
-    if num_positions is not None:
-        read["num_positions"] = num_positions.astype(np.float64)
     paths = images.column("path").to_pylist()
     if "file_type" not in read:
         suffixes = [PurePosixPath(path).suffix.lower().lstrip(".") or None for path in paths]
@@ -181,6 +177,8 @@ def _facts(facts: pa.Table) -> dict[str, Column]:
             values = np.array(column.to_pylist(), dtype=object)
         if not unknown(values).all():
             found[field] = values
+    # In proportion to the positions of any layer.
+    found["num_positions"] = _numbers(facts, "seen_width") * _numbers(facts, "seen_height")
     return found
 
 

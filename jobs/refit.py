@@ -8,9 +8,9 @@ import numpy as np
 
 from jobs.cluster import RaySession
 from jobs.dictionary_fits import Learning, new_errors, plan_fit
+from jobs.estimate import rates
 from jobs.fit_dictionary import fit_or_read, sample
 from jobs.progress import duration, say
-from jobs.shards import Outcome
 from texture_store.encoding.dictionary import WordMove, match_words
 from texture_store.encoding.drift import Drift, drift
 from texture_store.errors import DictionaryError, StoreError
@@ -82,8 +82,7 @@ def keep_or_refit(
 
 
 def _sample(session: RaySession, storage: Storage, spec: FeatureSpec, members: Snapshot, learning: Learning) -> None:
-    outcome = Outcome("sample")
-    _, summary = sample(session, storage, spec, members, learning, outcome)
+    _, summary = sample(session, storage, spec, members, learning)
     if summary.failed_shards:
         shard, message = next(iter(summary.failed_shards.items()))
         raise StoreError(f"shard {shard} could not be sampled: {message}; run the same command again")
@@ -94,7 +93,7 @@ def _drifts(
 ) -> dict[Layer, Drift]:
     """For each layer; empty when nothing can be compared: too few held-out images, or no new one could be read."""
     commits = read_commits(storage, snapshot.dataset, spec.fingerprint)
-    there = set.intersection(*(sampled_ids(commits, layer) for layer in known.layers))
+    there = sampled_ids(commits, tuple(known.layers))
     image_ids = [image_id for image_id in new.table["image_id"].to_pylist() if image_id in there]
     if not image_ids:
         say("none of the new images could be sampled, so the dictionary cannot be checked")
@@ -141,13 +140,11 @@ def _say_cost(storage: Storage, snapshot: Snapshot, name: DictionaryName, count:
     """What encoding everything will take, from what it took with the dictionary before."""
     spec = name.spec.model_copy(update={"dictionary": name.id})
     commits = [one for one in read_commits(storage, snapshot.dataset, spec.fingerprint) if one.members]
-    images = sum(len(one.members) for one in commits)
-    if not images:
+    if not commits:
         say(f"all {count:,} images will be encoded with the new dictionary")
         return
-    seconds = sum(one.seconds.get("extract", 0.0) for one in commits) / images * count
-    size = sum(file.bytes for one in commits for file in one.files) / images * count
+    seconds, size = rates(commits)
     say(
-        f"all {count:,} images will be encoded with the new dictionary: {duration(seconds)} of one extract actor,"
-        f" {size / 1e9:.3f} GB; features of {name.id} stay readable with --spec {spec.fingerprint}"
+        f"all {count:,} images will be encoded with the new dictionary: {duration(seconds * count)} of one extract"
+        f" actor, {size * count / 1e9:.3f} GB; features of {name.id} stay readable with --spec {spec.fingerprint}"
     )

@@ -65,13 +65,14 @@ def run_shards(plan: Plan, outcome: Outcome, *, doing: str, words: Mapping[Layer
     from jobs.stream import FailedShard, Target, run_stream
 
     target = Target(plan.storage, outcome.job, plan.snapshot.dataset, plan.spec, plan.snapshot.number, words or {})
-    say(f"{doing} {plan.num_images:,} images in {len(plan.units):,} shards on {cluster_workers()}")
+    workers = cluster_workers()
+    say(f"{doing} {plan.num_images:,} images in {len(plan.units):,} shards on {workers}")
     with progress(doing, total=plan.num_images) as bar, tallied(bar, plan.num_images) as tally:
         for result in run_stream(
             plan.units,
             archive_url=plan.snapshot.archive_url,
             target=target,
-            workers=cluster_workers(),
+            workers=workers,
             report=tally.report,
         ):
             if isinstance(result, FailedShard):

@@ -16,7 +16,7 @@ from jobs.planning import Request
 from texture_store.backbone.vgg16 import VGG16
 from texture_store.backbone.weights import random_weights
 from texture_store.encoding.sampling import held_out, sample_positions
-from texture_store.errors import DatasetNotFoundError, DictionaryError, DictionaryNotFoundError
+from texture_store.errors import DatasetNotFoundError, DictionaryError, DictionaryNotFoundError, SchemaMismatchError
 from texture_store.micrograph.reading import read_micrograph
 from texture_store.objects import open_storage
 from texture_store.spec import make_pixel_spec
@@ -174,7 +174,7 @@ def test_a_sample_of_another_version_is_named(sampled, tmp_path: Path):
     for path in Path(store, "samples").rglob("*.parquet"):
         table = pq.read_table(path)
         pq.write_table(table.replace_schema_metadata({"table": "samples", "version": "9"}), path)
-    with pytest.raises(Exception, match="samples table, version 9; wanted samples, version 1"):
+    with pytest.raises(SchemaMismatchError, match="samples table, version 9; wanted samples, version 1"):
         fit_at(store, Learning(LAYERS, num_words=6, share=0.5))
 
 

@@ -75,7 +75,7 @@ def test_only_committed_descriptors_are_there(storage: Storage):
         layout.samples_path("steel", SPEC.fingerprint, "conv1_2", "lost"),
         samples_table({"b": descriptors("b", 5)}),
     )
-    assert sampled_ids(read_commits(storage, "steel", SPEC.fingerprint), "conv1_2") == {image_id("a")}
+    assert sampled_ids(read_commits(storage, "steel", SPEC.fingerprint), ["conv1_2"]) == {image_id("a")}
     with pytest.raises(FeaturesNotFoundError, match=r"no descriptors of layer conv1_2 .*run fit-dictionary"):
         read(storage, ["b"])
 

@@ -141,12 +141,16 @@ def list_dictionaries(storage: Storage, dataset: str) -> list[DictionaryName]:
     """The dictionary sets of a dataset, newest first."""
     found = []
     for fingerprint in list_specs(storage, dataset):
-        commits = read_commits(storage, dataset, fingerprint)
-        own = [record for record in commits if record.job == JOB and record.files_of("dictionaries")]
+        own = [record for record in read_commits(storage, dataset, fingerprint) if record.files_of("dictionaries")]
         if own:
-            spec = read_spec(storage, fingerprint)
-            found += [_name(record, spec) for record in own]
-    return sorted(found, key=lambda one: (one.created, one.id), reverse=True)
+            found += dictionaries_of(own, read_spec(storage, fingerprint))
+    return sorted(found, key=_age, reverse=True)
+
+
+def dictionaries_of(commits: Sequence[CommitRecord], spec: FeatureSpec) -> list[DictionaryName]:
+    """The dictionary sets that the commits of a base spec make visible, newest first."""
+    found = [_name(record, spec) for record in commits if record.files_of("dictionaries")]
+    return sorted(found, key=_age, reverse=True)
 
 
 def choose_dictionary(storage: Storage, dataset: str, named: str | None = None) -> DictionaryName:
@@ -229,6 +233,10 @@ def _digest(one: Dictionary) -> str:
     for array, kind in ((one.words, "<f4"), (one.counts, "<i8"), (one.errors, "<f8")):
         digest.update(np.ascontiguousarray(array, kind).tobytes())
     return digest.hexdigest()
+
+
+def _age(one: DictionaryName) -> tuple[str, str]:
+    return one.created, one.id
 
 
 def _name(record: CommitRecord, spec: FeatureSpec) -> DictionaryName:

@@ -91,9 +91,14 @@ def rejected_path(dataset: str, spec: str, shard: str) -> str:
     return f"rejected/{_dataset_spec(dataset, spec)}/{check_shard(shard)}.parquet"
 
 
+def samples_folder(dataset: str, spec: str, layer: Layer) -> str:
+    """The folder of the sampled descriptors of one layer."""
+    return f"samples/{_dataset_spec(dataset, spec)}/layer={_layer(layer)}"
+
+
 def samples_path(dataset: str, spec: str, layer: Layer, shard: str) -> str:
     """Sampled descriptors."""
-    return f"samples/{_dataset_spec(dataset, spec)}/layer={_layer(layer)}/{check_shard(shard)}.parquet"
+    return f"{samples_folder(dataset, spec, layer)}/{check_shard(shard)}.parquet"
 
 
 def dictionary_path(dataset: str, spec: str, layer: Layer, dictionary: str) -> str:

@@ -28,9 +28,13 @@ class Sample:
     """(N,) index in `image_ids`."""
 
 
-def sampled_ids(commits: Sequence[CommitRecord], layer: Layer) -> set[str]:
-    """image_ids of which there are descriptors."""
-    return {image_id for record in commits if ("sample", layer) in record.pairs for image_id in record.members}
+def sampled_ids(commits: Sequence[CommitRecord], layers: Sequence[Layer]) -> set[str]:
+    """image_ids of which there are descriptors at every one of these layers."""
+    at_layer = (
+        {image_id for record in commits if ("sample", layer) in record.pairs for image_id in record.members}
+        for layer in layers
+    )
+    return set.intersection(*at_layer)
 
 
 def read_sample(
@@ -44,8 +48,8 @@ def read_sample(
         FeaturesNotFoundError: none of them has descriptors.
         SchemaMismatchError: a file of another version, or with another number of values than it says.
     """
-    folder = layout.samples_path(dataset, spec, layer, "x").rpartition("/")[0] + "/"
-    there = sampled_ids(commits, layer)
+    folder = layout.samples_folder(dataset, spec, layer) + "/"
+    there = sampled_ids(commits, [layer])
     wanted = [image_id for image_id in image_ids if image_id in there]
     if not wanted:
         raise FeaturesNotFoundError(
@@ -56,9 +60,8 @@ def read_sample(
     # Every image has room for as many as are drawn of one; memory that is not touched is not used.
     rooms = np.empty((len(wanted), DESCRIPTORS_PER_IMAGE, channels), np.float32)
     counts = np.zeros(len(wanted), np.int64)
-    paths = {file.path for record in commits for file in record.files if file.path.startswith(folder)}
-    members = {file.path: record.members for record in commits for file in record.files if file.path in paths}
-    for path in sorted(paths):
+    members = {file.path: record.members for record in commits for file in record.files if file.path.startswith(folder)}
+    for path in sorted(members):
         if not place.keys() & members[path]:
             continue
         table = read_table(storage, path, SAMPLES)

@@ -4,7 +4,7 @@ A path alone decides its hash, so a copied, reordered or re-run archive samples 
 archive gains pushes out at most the ones above it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from dataclasses import replace
 
 import numpy as np
@@ -27,10 +27,10 @@ def sampled(snapshot: Snapshot, share: float) -> Snapshot:
     return _lowest(snapshot, shares, _count(shares, share, MIN_IMAGES))
 
 
-def sampled_new(snapshot: Snapshot, known: Collection[str], share: float) -> Snapshot:
+def sampled_new(snapshot: Snapshot, known: Set[str], share: float) -> Snapshot:
     """Of the images that are not `known` (image_ids): those that `sampled` takes, and at least MIN_NEW_IMAGES."""
     shares = _shares(snapshot)
-    is_new = ~np.isin(np.asarray(snapshot.table["image_id"].to_pylist(), object), list(known))
+    is_new = np.array([image_id not in known for image_id in snapshot.table["image_id"].to_pylist()], bool)
     if not is_new.any():
         return _kept(snapshot, is_new)
     taken = _lowest_mask(shares, _count(shares, share, MIN_IMAGES)) & is_new

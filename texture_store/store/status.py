@@ -8,7 +8,7 @@ from schemas import REJECTED
 from texture_store.spec import LAYERS
 from texture_store.store.catalog import Catalog
 from texture_store.store.choice import chosen_pairs
-from texture_store.store.dictionaries import list_dictionaries
+from texture_store.store.dictionaries import dictionaries_of
 from texture_store.store.members import read_members
 from texture_store.store.samples import sampled_ids
 
@@ -63,7 +63,6 @@ def dataset_status(catalog: Catalog) -> DatasetStatus:
     """How far the catalog's snapshot is. Reads the small rejected tables; no feature file."""
     chosen = {pair: choice.spec.fingerprint for pair, choice in chosen_pairs(catalog).items()}
     members = set(catalog.snapshot.table["image_id"].to_pylist())
-    dictionaries = list_dictionaries(catalog.storage, catalog.dataset)
     specs = []
     for fingerprint in catalog.fingerprints():
         spec = catalog.spec(fingerprint)
@@ -90,7 +89,7 @@ def dataset_status(catalog: Catalog) -> DatasetStatus:
                 random_weights=spec.is_random,
                 rejected_by_reason=dict(reasons.most_common()),
                 sampled=len(members & _sampled(catalog, fingerprint)),
-                dictionaries=[one.id for one in dictionaries if one.spec.fingerprint == fingerprint],
+                dictionaries=[one.id for one in dictionaries_of(catalog.commits(fingerprint), spec)],
                 feature_sets=sets,
             )
         )
@@ -109,4 +108,4 @@ def dataset_status(catalog: Catalog) -> DatasetStatus:
 
 def _sampled(catalog: Catalog, fingerprint: str) -> set[str]:
     commits = catalog.commits(fingerprint)
-    return {image_id for layer in LAYERS for image_id in sampled_ids(commits, layer)}
+    return {image_id for layer in LAYERS for image_id in sampled_ids(commits, [layer])}
