@@ -12,6 +12,7 @@ from jobs.evaluation_plan import EvaluationPlan
 from jobs.evaluation_splits import Split
 from jobs.evaluation_trials import Outcome
 from texture_store.evaluation.scores import RegressionScores, Scores, majority_score, score_regression
+from texture_store.evaluation.trial import Trial
 from texture_store.store.evaluations import Row
 
 _DECIDING_LIBRARIES = ("texture-store", "scikit-learn", "numpy", "scipy")
@@ -31,7 +32,7 @@ def row_of(plan: EvaluationPlan, outcome: Outcome, metadata: Mapping[str, float]
     if outcome.trial is None:
         return row
     sizes = {"fold_sizes": np.bincount(split.folds, minlength=plan.request.folds).tolist()}
-    return row | sizes | _scores(outcome.trial.scores, outcome.trial.fold_scores)
+    return row | sizes | _scores(outcome.trial.scores, outcome.trial.fold_scores) | _predictions(outcome.trial)
 
 
 def majority(plan: EvaluationPlan, split: Split) -> float:
@@ -66,6 +67,13 @@ def _scores(pooled: Scores | RegressionScores, folds: list[Any]) -> dict[str, ob
         "fold_f1_by_class": [list(fold.f1_by_class.values()) for fold in folds],
         "fold_confusion": [fold.confusion.tolist() for fold in folds],
     }
+
+
+def _predictions(trial: Trial[Any]) -> dict[str, object]:
+    if isinstance(trial.scores, RegressionScores):
+        return {"predicted_value": trial.predictions.tolist()}
+    place = {name: number for number, name in enumerate(trial.scores.classes)}
+    return {"predicted_class": [place[str(name)] for name in trial.predictions]}
 
 
 @cache

@@ -12,10 +12,11 @@ from schemas.declare import column, optional, table
 _NUMBERS = pa.list_(pa.float64())
 _COUNTS = pa.list_(pa.list_(pa.int64()))
 _NAMES = pa.list_(pa.string())
+_CLASS = pa.list_(pa.int16())
 
 EVALUATIONS = table(
     "evaluations",
-    1,
+    2,
     [
         column("key", pa.string()),  # hash of all that decides the row
         column("snapshot", pa.int32()),
@@ -48,6 +49,8 @@ EVALUATIONS = table(
         optional("classes", _NAMES),
         optional("f1_by_class", _NUMBERS),  # in the order of `classes`
         optional("confusion", _COUNTS),  # images by true class (rows) and predicted class
+        optional("predicted_class", _CLASS),  # of each image, in the order of `members`: its place in `classes`
+        optional("predicted_value", _NUMBERS),  # likewise under regression
         optional("fold_sizes", pa.list_(pa.int32())),  # images tested in each fold
         optional("fold_f1_weighted", _NUMBERS),
         optional("fold_f1_macro", _NUMBERS),

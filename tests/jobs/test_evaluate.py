@@ -83,6 +83,7 @@ def test_scores_equal_a_plain_scikit_learn_loop_exactly(made: MadeStore) -> None
         assert row.f1_by_class.tolist() == f1_score(labels, predicted, **each).tolist()
         assert [list(line) for line in row.confusion] == confusion_matrix(labels, predicted).tolist()
         assert row.classes.tolist() == ["a", "b", "c"]
+        assert [row.classes[place] for place in row.predicted_class] == predicted.tolist()
         assert row.fold_sizes.tolist() == [len(test) for test in tested]
         assert row.fold_f1_weighted.tolist() == [
             f1_score(labels[test], predicted[test], average="weighted") for test in tested
@@ -123,6 +124,7 @@ def test_regression_with_a_column_beside_the_features(made: MadeStore) -> None:
     for row in open_store(made.url).evaluations("steel").itertuples():
         predicted, _ = plain_trial(matrix, hardness, row.protocol, row.seed, ridge)
         assert row.r2 == pytest.approx(r2_score(hardness, predicted), abs=1e-6)
+        assert row.predicted_value == pytest.approx(predicted)
         assert row.mae == pytest.approx(np.abs(hardness - predicted).mean(), rel=1e-5)
         assert row.f1_weighted is None or np.isnan(row.f1_weighted)
 
