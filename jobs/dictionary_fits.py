@@ -1,17 +1,17 @@
 """Learning dictionaries and checking them, layer by layer, as Ray tasks that read their own descriptors."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jobs.progress import progress
+from jobs.fan_out import fan_out
 from texture_store.encoding.dictionary import fit_words, image_errors
 from texture_store.encoding.sampling import held_out
-from texture_store.errors import DictionaryNotFoundError, TextureStoreError
+from texture_store.errors import DictionaryNotFoundError
 from texture_store.objects import Storage
 from texture_store.spec import NUM_CHANNELS, NUM_WORDS, FeatureSpec, Layer
 from texture_store.store.commits import read_commits
@@ -94,7 +94,8 @@ def plan_fit(storage: Storage, members: Snapshot, spec: FeatureSpec, learning: L
 
 def fit_set(fit: Fit) -> tuple[DictionarySet, dict[str, float]]:
     """The dictionaries of all layers and the seconds that each took, from tasks on the connected Ray."""
-    found = _each_layer(fit.learning.layers, _fit_layer, (fit,), doing="learning words")
+    arguments = {layer: (layer, fit) for layer in widest_first(fit.learning.layers)}
+    found = fan_out(fit_layer, arguments, doing="learning words", unit="layers")
     layers = {layer: found[layer][0] for layer in fit.learning.layers}
     return DictionarySet(layers), {layer: found[layer][1] for layer in fit.learning.layers}
 
@@ -103,33 +104,18 @@ def new_errors(
     storage: Storage, dataset: str, spec: FeatureSpec, known: DictionarySet, image_ids: Sequence[str]
 ) -> dict[Layer, npt.NDArray[np.float64]]:
     """For each layer the quantisation error of each of these images: mean squared distance to the nearest words."""
-    arguments = (storage, dataset, spec.fingerprint, known.words, tuple(image_ids))
-    return _each_layer(tuple(known.layers), _errors_of_layer, arguments, doing="checking words")
+    shared = (storage, dataset, spec.fingerprint, known.words, tuple(image_ids))
+    arguments = {layer: (layer, *shared) for layer in widest_first(known.layers)}
+    return fan_out(_errors_of_layer, arguments, doing="checking words", unit="layers")
 
 
-def _each_layer(layers: Sequence[Layer], task: Any, arguments: tuple[Any, ...], *, doing: str) -> dict[Layer, Any]:
-    import ray
-
-    # The widest first, so that no core ends up alone with it.
-    order = sorted(layers, key=lambda layer: -NUM_CHANNELS[layer])
-    remote = ray.remote(num_cpus=1)(task)
-    layer_of = {remote.remote(layer, *arguments): layer for layer in order}
-    found: dict[Layer, Any] = {}
-    with progress(doing, total=len(order), unit="layers") as bar:
-        while layer_of:
-            (done,), _ = ray.wait(list(layer_of), num_returns=1)
-            try:
-                found[layer_of.pop(done)] = ray.get(done)
-            except ray.exceptions.RayTaskError as error:
-                cause = error.cause
-                if isinstance(cause, TextureStoreError):
-                    raise cause from None
-                raise
-            bar.advance()
-    return found
+def widest_first(layers: Iterable[Layer]) -> list[Layer]:
+    """In the order to begin with them, so that no core ends up alone with the one that takes longest."""
+    return sorted(layers, key=lambda layer: -NUM_CHANNELS[layer])
 
 
-def _fit_layer(layer: Layer, fit: Fit) -> tuple[Dictionary, float]:
+def fit_layer(layer: Layer, fit: Fit) -> tuple[Dictionary, float]:
+    """The dictionary of one layer, and the seconds that it took. Raises DictionaryError."""
     started = time.monotonic()
     spec = fit.spec.fingerprint
     commits = read_commits(fit.storage, fit.dataset, spec)

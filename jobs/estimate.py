@@ -44,7 +44,13 @@ def print_estimate(plan: Plan, address: str, *, words: Mapping[Layer, np.ndarray
         print_summary(asdict(estimate(plan, workers, words=words)), as_json=as_json)
 
 
-def estimate(plan: Plan, workers: Workers, *, words: Mapping[Layer, np.ndarray] | None = None) -> Estimate:
+def estimate(
+    plan: Plan,
+    workers: Workers,
+    *,
+    words: Mapping[Layer, np.ndarray] | None = None,
+    fold_words: Mapping[Layer, Mapping[str, np.ndarray]] | None = None,
+) -> Estimate:
     """From this spec's commits of the same pairs, else from a few of the images, run through the network here."""
     wanted = {tuple(pair) for unit in plan.units for pair in unit.pairs} or {tuple(pair) for pair in plan.pairs}
     alike = [commit for commit in plan.commits if {tuple(pair) for pair in commit.pairs} == wanted and commit.members]
@@ -52,7 +58,7 @@ def estimate(plan: Plan, workers: Workers, *, words: Mapping[Layer, np.ndarray] 
         seconds, size, measured = *rates(alike), f"{len(alike)} committed shards"
     elif plan.units:
         seconds, size, measured = (
-            *_sample(plan, workers, words),
+            *_sample(plan, workers, words, fold_words),
             f"{SAMPLE_IMAGES} images, run here just now",
         )
     else:
@@ -77,9 +83,15 @@ def rates(commits: Sequence[CommitRecord]) -> tuple[float, float]:
     return seconds / images, sum(file.bytes for commit in commits for file in commit.files) / images
 
 
-def _sample(plan: Plan, workers: Workers, words: Mapping[Layer, np.ndarray] | None) -> tuple[float, float]:
+def _sample(
+    plan: Plan,
+    workers: Workers,
+    words: Mapping[Layer, np.ndarray] | None,
+    fold_words: Mapping[Layer, Mapping[str, np.ndarray]] | None,
+) -> tuple[float, float]:
     from texture_store.backbone.weights import from_safetensors
-    from texture_store.pipeline import Extractor, load_shard, product_tables
+    from texture_store.pipeline import Extractor, load_shard
+    from texture_store.products import product_tables
     from texture_store.store.specs import read_weights
     from texture_store.store.tables import parquet_bytes
 
@@ -90,6 +102,7 @@ def _sample(plan: Plan, workers: Workers, words: Mapping[Layer, np.ndarray] | No
         from_safetensors(data, digest=plan.spec.weights, allow_foreign=True),
         plan.spec,
         words=words,
+        fold_words=fold_words,
         device=workers.device,
         threads=min(workers.threads, os.cpu_count() or 1) if workers.device == "cpu" else None,
     )
@@ -99,5 +112,5 @@ def _sample(plan: Plan, workers: Workers, words: Mapping[Layer, np.ndarray] | No
     started = time.monotonic()
     encoded = extract(loaded)
     seconds = time.monotonic() - started
-    size = sum(len(parquet_bytes(table)) for table in product_tables(encoded).values())
+    size = sum(len(parquet_bytes(table)) for table in product_tables(encoded.products, encoded.loaded.members).values())
     return seconds / images, size / images

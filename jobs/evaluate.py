@@ -3,13 +3,12 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from jobs.cluster import address_option, connected
+from jobs.cluster import address_option
 from jobs.evaluation_plan import EvaluationPlan, make_evaluation_plan
 from jobs.evaluation_report import claims_here, print_tables, write_report
 from jobs.evaluation_request import PAPER_LAYERS, PROTOCOLS, EvaluationRequest
@@ -23,11 +22,11 @@ from jobs.options import (
     spec_option,
     store_option,
 )
-from jobs.progress import progress, say
+from jobs.progress import say
 from texture_store.evaluation.claims import Claim
 from texture_store.evaluation.classifiers import CLASSIFIERS, NUM_TREES, REGRESSORS, Task
 from texture_store.spec import ENCODERS
-from texture_store.store.evaluations import evaluations_frame, read_evaluations, write_evaluation
+from texture_store.store.evaluations import evaluations_frame, read_evaluations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +61,8 @@ class EvaluationSummary:
     """By protocol: the best feature set, and which are not distinguishable from it."""
     claims: dict[str, list[dict[str, Any]]]
     """The paper's, by protocol."""
+    strict: list[dict[str, Any]]
+    """Of `evaluation_tables.strict_differences`: what learning dictionaries inside the folds changes."""
     failed: dict[str, str] = field(default_factory=dict)
     """Trials without scores, and why."""
     files: list[str] = field(default_factory=list)
@@ -83,30 +84,13 @@ def evaluate(request: EvaluationRequest, *, output: str | None = None) -> tuple[
     if there:
         say(f"{there} of {len(plan.rows)} trials are in the store already")
     if pending:
-        _run(plan, pending)
+        from jobs.evaluation_run import run_pending
+
+        run_pending(plan)
     rows = evaluations_frame({request.dataset: read_evaluations(plan.storage, request.dataset, plan.keys)})
     claims = claims_here(plan, rows)
     files = write_report(plan, rows, claims, output)
     return _summary(plan, rows, claims, files, len(pending), time.monotonic() - started), rows
-
-
-def _run(plan: EvaluationPlan, pending: Sequence[tuple[int, int]]) -> None:
-    from jobs.evaluation_baseline import baselines
-    from jobs.evaluation_rows import row_of
-    from jobs.evaluation_trials import run_trials
-
-    with ExitStack() as session:
-        session.enter_context(connected(plan.request.address))
-        metadata = baselines(plan, pending)
-        what = f"{len(plan.sets)} feature sets of {plan.images.num_rows:,} images"
-        say(f"evaluating {what} by {' and '.join(dict.fromkeys(split.protocol for split in plan.splits))}")
-        bar = session.enter_context(progress("evaluate", total=len(pending), unit="trials"))
-        for outcome in run_trials(plan, pending):
-            row = row_of(plan, outcome, metadata.get(outcome.place[1]))
-            write_evaluation(plan.storage, plan.request.dataset, row)
-            bar.advance(rejected=int(outcome.error is not None))
-            if outcome.error is not None:
-                say(f"{row['encoder']} {row['layer']} by {row['protocol']}, trial {row['trial']}: {outcome.error}")
 
 
 def _summary(
@@ -117,15 +101,16 @@ def _summary(
     computed: int,
     seconds: float,
 ) -> EvaluationSummary:
-    from texture_store.report.evaluation_tables import rankings, score_table
+    from texture_store.report.evaluation_tables import innermost, rankings, score_table, strict_differences
 
     request, grouping = plan.request, plan.grouping
     bad = rows[rows["error"].notna()]
+    shown = innermost(rows)
     best: dict[str, dict[str, Any]] = {}
-    for protocol, ranked in rankings(rows).items():
+    for protocol, ranked in rankings(shown).items():
         alike = [one.name for one in ranked[1:] if not one.distinguishable]
         best[protocol] = {"name": ranked[0].name, "mean": ranked[0].mean, "not_distinguishable": alike}
-    scores = score_table(rows)
+    scores, differences = score_table(shown), strict_differences(rows)
     return EvaluationSummary(
         dataset=request.dataset,
         snapshot=plan.catalog.snapshot.number,
@@ -142,10 +127,12 @@ def _summary(
         computed=computed,
         there=len(plan.rows) - computed,
         scores=scores.astype(object).where(scores.notna(), None).to_dict("records"),
+        strict=differences.astype(object).where(differences.notna(), None).to_dict("records"),
         best=best,
         claims={protocol: [asdict(claim) for claim in found] for protocol, found in claims.items()},
         failed={
-            f"{row.encoder} {row.layer} by {row.protocol}, trial {row.trial}": row.error for row in bad.itertuples()
+            f"{row.encoder} {row.layer}{' strict' * row.strict} by {row.protocol}, trial {row.trial}": row.error
+            for row in bad.itertuples()
         },
         files=files,
         seconds=round(seconds, 1),
@@ -204,6 +191,9 @@ def _summary(
 @click.option(
     "--snapshot", type=click.IntRange(min=1), default=None, help="An earlier one.  [default: the current one]"
 )
+@click.option(
+    "--strict", is_flag=True, help="VLAD also by words that are learnt without the tested fold; says what it costs."
+)
 @click.option("--raw-sums", is_flag=True, help="Leave Gram and VLAD as stored, even where images differ in size.")
 @click.option("--output", default=None, metavar="DIR", help="Also write tables and figures here.")
 @address_option
@@ -227,6 +217,7 @@ def command(
     where: tuple[str, ...],
     spec: str | None,
     snapshot: int | None,
+    strict: bool,
     raw_sums: bool,
     output: str | None,
     address: str,
@@ -257,6 +248,7 @@ def command(
         where=where,
         spec=spec,
         snapshot=snapshot,
+        strict=strict,
         raw_sums=raw_sums,
         address=address,
     )

@@ -1,7 +1,7 @@
 """What an evaluate run has to do: feature sets, images, labels, folds, and the trials that the store lacks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from texture_store.errors import FeaturesNotFoundError, UsageError
 from texture_store.evaluation.columns import unknown
 from texture_store.evaluation.missing import missing
 from texture_store.objects import Storage
+from texture_store.spec import ENCODERS
 from texture_store.store.catalog import Catalog
 from texture_store.store.evaluations import Row, evaluation_key, members_digest, scored_keys
 from texture_store.store.features import Features
@@ -72,7 +73,9 @@ def make_evaluation_plan(request: EvaluationRequest, say: Say) -> EvaluationPlan
     images = _evaluated(catalog, request, list(found.values()), say)
     kept = {pair: only_images(features, images) for pair, features in found.items()}
     sets = tuple(feature_set(name, kept, raw_sums=request.raw_sums) for name in names)
-    for one in sets:
+    if request.strict:
+        sets += _strict(sets, say)
+    for one in sets[: len(names)]:
         if one.form != "as stored":
             say(f"{one.encoder} {one.layer}: {describe_form(one.form)}")
     labels = _labels(images, request)
@@ -99,6 +102,15 @@ def make_evaluation_plan(request: EvaluationRequest, say: Say) -> EvaluationPlan
         rows=rows,
         done=frozenset(scored_keys(storage, request.dataset)),
     )
+
+
+def _strict(sets: Sequence[FeatureSet], say: Say) -> tuple[FeatureSet, ...]:
+    """The feature sets once more that depend on what was learnt from all images, dictionaries."""
+    found = tuple(replace(one, strict=True) for one in sets if one.encoder == "vlad")
+    others = [one for one in ENCODERS if one != "vlad" and any(each.encoder == one for each in sets)]
+    if others:
+        say(f"{', '.join(others)}: nothing is learnt outside the folds, scalers neither: --strict changes nothing")
+    return found
 
 
 def _evaluated(catalog: Catalog, request: EvaluationRequest, found: Sequence[Features], say: Say) -> pa.Table:
@@ -174,7 +186,7 @@ def _row(
         "task": request.task,
         "classifier": request.classifier,
         "trees": request.trees if request.classifier == "forest" else None,
-        "strict": False,
+        "strict": one.strict,
         "protocol": split.protocol,
         "folds": request.folds,
         "trial": split.trial,

@@ -30,7 +30,7 @@ FEW = 6
 
 def claims_here(plan: EvaluationPlan, rows: "pd.DataFrame") -> dict[str, list[Claim]]:
     """The paper's claims by protocol, tested on this dataset's rows, of all classifiers, and other datasets' newest."""
-    from texture_store.report.evaluation_tables import claims_of, newest_sets, same_question
+    from texture_store.report.evaluation_tables import claims_of, innermost, newest_sets, same_question
 
     if plan.request.task == "regression" or rows["error"].notna().all():
         return {}
@@ -38,9 +38,11 @@ def claims_here(plan: EvaluationPlan, rows: "pd.DataFrame") -> dict[str, list[Cl
     for dataset in list_datasets(plan.storage):
         every = evaluations_frame({dataset: read_evaluations(plan.storage, dataset)})
         every = every[(every["task"] == "classification") & every["error"].isna()]
+        own = dataset == plan.request.dataset
+        every = innermost(every) if own and plan.request.strict else every[~every["strict"]]
         if not len(every):
             continue
-        like = rows.iloc[0] if dataset == plan.request.dataset else every.sort_values("created").iloc[-1]
+        like = rows.iloc[0] if own else every.sort_values("created").iloc[-1]
         frames[dataset] = newest_sets(same_question(every, like))
     protocols = dict.fromkeys(split.protocol for split in plan.splits)
     return {protocol: claims_of(frames, protocol) for protocol in protocols}
@@ -54,10 +56,10 @@ def write_report(
     Names end in a hash of the trials, so that the same evaluation is written once.
     """
     from texture_store.report.evaluation_figures import figure_bytes, layers_figure, together_figure
-    from texture_store.report.evaluation_tables import score_table, side_by_side
+    from texture_store.report.evaluation_tables import innermost, score_table, side_by_side
 
     request = plan.request
-    scores = score_table(rows)
+    scores = score_table(innermost(rows))
     score_name = "R²" if request.task == "regression" else "weighted F1"
     trials = f"mean ± sd of {request.trials} trials of {request.folds} folds"
     about = f"{request.dataset}, {plan.images.num_rows:,} images, {request.classifier}: {trials}"
@@ -84,10 +86,10 @@ def write_report(
 
 def print_tables(summary: "EvaluationSummary", rows: "pd.DataFrame") -> None:
     """The scores side by side, what is best, and the claims, for a terminal or a log."""
-    from texture_store.report.evaluation_tables import score_table, side_by_side
+    from texture_store.report.evaluation_tables import innermost, score_table, side_by_side
 
     console = console_for_output()
-    wide = side_by_side(score_table(rows))
+    wide = side_by_side(score_table(innermost(rows)))
     protocols = [name for name in ("image", "group") if f"mean_{name}" in wide]
     table = Table(box=None, pad_edge=False)
     for name in ("encoder", "layer"):
@@ -112,7 +114,8 @@ def print_tables(summary: "EvaluationSummary", rows: "pd.DataFrame") -> None:
             cells.append("-" if np.isnan(row["gap"]) else f"{row['gap']:+.3f}")
         table.add_row(*map(printable, cells))
     console.print(table)
-    for line in [*_remarks(summary), *_best_lines(summary), *_claim_lines(summary), *_last_lines(summary)]:
+    lines = [*_remarks(summary), *_best_lines(summary), *_strict_lines(summary), *_claim_lines(summary)]
+    for line in [*lines, *_last_lines(summary)]:
         click.echo(printable(line))
 
 
@@ -145,6 +148,15 @@ def _best_lines(summary: "EvaluationSummary") -> list[str]:
     return lines
 
 
+def _strict_lines(summary: "EvaluationSummary") -> list[str]:
+    return [
+        f"{one['encoder']} {one['layer']} by {one['protocol']}: dictionaries learnt inside the folds"
+        f" {one['inside']:.3f}, outside {one['outside']:.3f}: {one['difference']:+z.3f} (95 % interval"
+        f" {one['low']:+z.3f} to {one['high']:+z.3f})"
+        for one in summary.strict
+    ]
+
+
 def _claim_lines(summary: "EvaluationSummary") -> list[str]:
     return [
         f"paper, by {protocol}: {claim['text']}: {claim['verdict']} ({claim['dataset']}: {claim['test']})"
@@ -169,13 +181,24 @@ def _page(
 ) -> str:
     import pandas as pd
 
-    from texture_store.report.evaluation_tables import best_table, length_table, markdown, rankings, side_by_side
+    from texture_store.report.evaluation_tables import (
+        best_table,
+        innermost,
+        length_table,
+        markdown,
+        rankings,
+        side_by_side,
+        strict_differences,
+    )
 
+    shown, differences = innermost(rows), strict_differences(rows)
     parts = [f"# Evaluation of {about}\n"]
-    parts += ["## Values of a vector (the paper's Table 1)\n", markdown(length_table(rows))]
+    parts += ["## Values of a vector (the paper's Table 1)\n", markdown(length_table(shown))]
     parts += ["## The best feature set of each encoder\n", markdown(best_table(scores))]
     parts += ["## All scores\n", markdown(side_by_side(scores))]
-    for protocol, ranked in rankings(rows).items():
+    if len(differences):
+        parts += ["## VLAD dictionaries learnt inside the folds, and outside\n", markdown(differences, digits=4)]
+    for protocol, ranked in rankings(shown).items():
         parts += [f"## Against the best, by {protocol}\n", _TEST, markdown(pd.DataFrame(ranked), digits=4)]
     for folds_by, found in claims.items():
         parts += [f"## Claims of the paper, by {folds_by}\n", markdown(pd.DataFrame(found))]

@@ -41,4 +41,6 @@ class EvaluationRequest:
     spec: str | None = None
     snapshot: int | None = None
     raw_sums: bool = False
+    strict: bool = False
+    """Also score VLAD by dictionaries that are learnt inside the folds."""
     address: str = "local"

@@ -26,6 +26,8 @@ class FeatureSet:
     layer: str
     layers: tuple[Features, ...]
     form: Form
+    strict: bool = False
+    """VLAD by dictionaries that are learnt inside the folds; `layers` are those of the dataset's own."""
 
     @property
     def spec(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jobs.evaluation_folds import FoldReader, FoldSets
 from jobs.evaluation_plan import EvaluationPlan
 from jobs.evaluation_sets import FeatureSet
 from texture_store.evaluation.classifiers import Classifier, Regressor, Task
@@ -23,7 +24,7 @@ STORE_SHARE = 0.4
 FOREST_COPIES = 1.2
 LINEAR_COPIES = 2.2
 """Memory of a trial in matrices. A forest holds the fold that it learns from (2/3) and then the one that it predicts;
-linear models hold a kernel or float64 copies of narrow matrices beside it."""
+linear models hold a kernel or float64 copies of narrow matrices beside it. Strict trials share no matrix: one more."""
 TRIAL_BYTES = 300 << 20
 """Of a worker with scikit-learn, and a forest of 400 trees."""
 
@@ -47,8 +48,16 @@ class _Settings:
     trees: int
 
 
-def run_trials(plan: EvaluationPlan, places: Sequence[tuple[int, int]]) -> Iterator[Outcome]:
-    """Run these trials of a plan; yields what became of each, in the order of completion. Ray must be connected."""
+_Shared = tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None, _Settings]
+
+
+def run_trials(
+    plan: EvaluationPlan, places: Sequence[tuple[int, int]], folds: FoldReader | None = None
+) -> Iterator[Outcome]:
+    """Run these trials of a plan; yields what became of each, in the order of completion. Ray must be connected.
+
+    `folds` are needed for those of strict feature sets.
+    """
     import ray
 
     request = plan.request
@@ -62,13 +71,14 @@ def run_trials(plan: EvaluationPlan, places: Sequence[tuple[int, int]]) -> Itera
         while queue and room.fits(alive, plan.sets[queue[0][0]], len(waiting)):
             number, own = queue.pop(0)
             one = plan.sets[number]
-            alive[number] = _num_bytes(one)
-            matrix = read.remote(one, request.classifier != "forest")
-            limits = trial.options(memory=room.memory(one, request.classifier))
+            alive[number] = _shared_bytes(one)
+            limits: Any = trial.options(memory=room.memory(one, request.classifier))
+            matrix: Any = None if one.strict else read.remote(one, request.classifier != "forest")
             for place in own:
                 split = plan.splits[place[1]]
-                waiting[limits.remote(matrix, shared, split.folds, split.seed)] = place
-            del matrix  # the trials hold it; when they are done, so is its memory
+                vectors = folds.sets_of(place) if one.strict and folds is not None else matrix
+                waiting[limits.remote(vectors, shared, split.folds, split.seed)] = place
+            del matrix, vectors  # the trials hold it; when they are done, so is its memory
         [ready], _ = ray.wait(list(waiting), num_returns=1)
         place = waiting.pop(ready)
         yield _outcome(ray.get, ready, place)
@@ -102,12 +112,12 @@ class Room:
         if not alive:
             return True
         return num_waiting < TASKS_PER_CPU * self.cpus and (
-            sum(alive.values()) + _num_bytes(one) <= STORE_SHARE * self.store_bytes
+            sum(alive.values()) + _shared_bytes(one) <= STORE_SHARE * self.store_bytes
         )
 
     def memory(self, one: FeatureSet, classifier: str) -> int:
         """Bytes to ask for a trial: never more than a node has, since such a trial would wait for ever."""
-        copies = FOREST_COPIES if classifier == "forest" else LINEAR_COPIES
+        copies = (FOREST_COPIES if classifier == "forest" else LINEAR_COPIES) + int(one.strict)
         return int(min(copies * _num_bytes(one) + TRIAL_BYTES, 0.9 * self.memory_bytes))
 
 
@@ -115,20 +125,26 @@ def _num_bytes(one: FeatureSet) -> int:
     return 4 * len(one.layers[0]) * one.num_features
 
 
+def _shared_bytes(one: FeatureSet) -> int:
+    return 0 if one.strict else _num_bytes(one)
+
+
 def _read(one: FeatureSet, inner_product: bool) -> npt.NDArray[np.float32]:
     return comparable_matrix(one.layers, one.form, inner_product=inner_product)
 
 
 def _trial(
-    matrix: npt.NDArray[np.float32],
-    shared: tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None, _Settings],
-    folds: npt.NDArray[np.int8],
-    seed: int,
+    features: npt.NDArray[np.float32] | FoldSets, shared: _Shared, folds: npt.NDArray[np.int8], seed: int
 ) -> tuple[Trial[Any], float]:
     started = time.monotonic()
     labels, columns, settings = shared
+
+    def of_fold(fold: int) -> npt.NDArray[np.float32]:
+        assert isinstance(features, dict)
+        return _read(features[fold], settings.classifier != "forest")
+
     done = run_trial(
-        matrix,
+        of_fold if isinstance(features, dict) else features,
         labels,
         folds,
         classifier=settings.classifier,

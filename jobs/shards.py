@@ -56,7 +56,14 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def run_shards(plan: Plan, outcome: Outcome, *, doing: str, words: Mapping[Layer, np.ndarray] | None = None) -> None:
+def run_shards(
+    plan: Plan,
+    outcome: Outcome,
+    *,
+    doing: str,
+    words: Mapping[Layer, np.ndarray] | None = None,
+    fold_words: Mapping[Layer, Mapping[str, np.ndarray]] | None = None,
+) -> None:
     """Put the plan's units through the connected Ray; `doing` says what that is, such as `featurizing`.
 
     A shard that fails for a passing reason is noted in `outcome` and stays pending. Raises StoreError for a reason that
@@ -64,7 +71,8 @@ def run_shards(plan: Plan, outcome: Outcome, *, doing: str, words: Mapping[Layer
     """
     from jobs.stream import FailedShard, Target, run_stream
 
-    target = Target(plan.storage, outcome.job, plan.snapshot.dataset, plan.spec, plan.snapshot.number, words or {})
+    dataset, snapshot = plan.snapshot.dataset, plan.snapshot.number
+    target = Target(plan.storage, outcome.job, dataset, plan.spec, snapshot, words or {}, fold_words or {})
     workers = cluster_workers()
     say(f"{doing} {plan.num_images:,} images in {len(plan.units):,} shards on {workers}")
     with progress(doing, total=plan.num_images) as bar, tallied(bar, plan.num_images) as tally:

@@ -66,6 +66,9 @@ def _show(console: Console, one: DatasetStatus) -> None:
             console.print(_table(spec))
         if spec.sampled:
             console.print(Text(f"  descriptors of {spec.sampled:,} images"), soft_wrap=True)
+        if spec.fold_vectors:
+            text = f"  vectors of {spec.fold_vectors:,} images by dictionaries learnt inside folds (evaluate --strict)"
+            console.print(Text(text), soft_wrap=True)
         if spec.dictionaries:
             console.print(Text(f"  dictionaries: {', '.join(spec.dictionaries)}"), soft_wrap=True)
         if spec.rejected_by_reason:

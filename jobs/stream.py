@@ -55,6 +55,8 @@ class Target:
     snapshot: int
     words: Mapping[Layer, np.ndarray] = field(default_factory=dict)
     """float32 (K, D) for each layer: the dictionary of a VLAD spec."""
+    fold_words: Mapping[Layer, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    """Likewise of each fold dictionary, by its name."""
 
 
 def run_stream(
@@ -114,7 +116,13 @@ class _ExtractActor:
         weights = from_safetensors(read_weights(target.storage, digest), digest=digest, allow_foreign=True)
         threads = workers.threads if workers.device == "cpu" else None
         self._extract = Extractor(
-            weights, target.spec, words=target.words, device=workers.device, threads=threads, report=report
+            weights,
+            target.spec,
+            words=target.words,
+            fold_words=target.fold_words,
+            device=workers.device,
+            threads=threads,
+            report=report,
         )
 
     def __call__(self, table: pa.Table) -> pa.Table:

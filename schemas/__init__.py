@@ -8,6 +8,7 @@ from schemas.commits import CHECKPOINT
 from schemas.dictionaries import dictionary_schema
 from schemas.evaluations import EVALUATIONS
 from schemas.features import VECTOR, features_schema
+from schemas.fold_vectors import fold_vectors_schema
 from schemas.micrographs import MICROGRAPHS
 from schemas.rejected import REJECTED
 from schemas.samples import DESCRIPTORS, SAMPLES
@@ -25,5 +26,6 @@ __all__ = [
     "VECTOR",
     "dictionary_schema",
     "features_schema",
+    "fold_vectors_schema",
     "snapshot_schema",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas import MICROGRAPHS, REJECTED, features_schema, snapshot_schema
+from schemas import MICROGRAPHS, REJECTED, features_schema, fold_vectors_schema, snapshot_schema
 from texture_store.objects import Storage
 from texture_store.spec import FeatureSpec, PixelSpec, vector_width
 from texture_store.store import layout
@@ -100,6 +100,7 @@ class MadeStore:
         facts: dict[str, Sequence[Any]] | None = None,
         only_files: bool = False,
         num_words: int = 2,
+        fold_dictionaries: Sequence[str] = (),
     ) -> CommitRecord | None:
         """One shard's files and commit record; `only_files` leaves the record out, as a killed job does."""
         write_spec(self.storage, spec)
@@ -107,18 +108,21 @@ class MadeStore:
         spread = [num_positions] * len(ids) if isinstance(num_positions, int) else list(num_positions)
         files = []
         for pair in pairs:
-            width = vector_width(*pair, num_words)
+            product, layer = pair
+            width = vector_width("vlad" if product == "fold-vlad" else product, layer, num_words)
             rng = np.random.default_rng([len(self.vectors), self.seconds, *shard.encode()])
             vectors = (rng.standard_normal((len(ids), width)) ** 2).astype(np.float32)
             if not only_files:
                 self.vectors.setdefault((dataset, spec.fingerprint, pair), {}).update(zip(ids, vectors, strict=True))
             columns: dict[str, Any] = {"image_id": ids, "path": list(paths), "num_positions": spread}
-            columns["vector"] = list_array(vectors)
-            if pair[0] == "vlad":
+            columns |= dict.fromkeys(["vector", *fold_dictionaries], list_array(vectors))
+            if product == "vlad":
                 columns["counts"] = list_array(np.tile(np.arange(num_words, dtype=np.int32), (len(ids), 1)))
-            schema = features_schema(width, num_words if pair[0] == "vlad" else None)
+            schema = features_schema(width, num_words if product == "vlad" else None)
+            if product == "fold-vlad":
+                schema = fold_vectors_schema(width, fold_dictionaries)
             table = pa.Table.from_arrays([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
-            path = layout.features_path(dataset, spec.fingerprint, *pair, shard)
+            path = layout.product_path(dataset, spec.fingerprint, *pair, shard)
             if ids:
                 files.append(write_table(self.storage, path, table))
         if ids and facts is not None:

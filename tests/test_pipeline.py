@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -12,10 +13,13 @@ from texture_store.backbone.weights import random_weights
 from texture_store.encoding.sampling import sample_positions
 from texture_store.errors import DictionaryNotFoundError
 from texture_store.objects import Storage, open_storage
-from texture_store.pipeline import Extractor, load_shard, product_tables, write_shard
+from texture_store.pipeline import EncodedShard, Extractor, load_shard, write_shard
+from texture_store.products import product_tables
 from texture_store.spec import LAYERS, NUM_CHANNELS, Encoder, FeatureSpec, make_pixel_spec, vector_width
 from texture_store.store.commits import Pair, read_commits
+from texture_store.store.reader import read_catalog, read_fold_features
 from texture_store.store.snapshots import Snapshot, latest_snapshot
+from texture_store.store.specs import write_spec
 from texture_store.store.work import Unit, plan_work
 
 ENCODERS: tuple[Encoder, ...] = ("mean", "max", "gram")
@@ -41,6 +45,10 @@ def indexed(tmp_path: Path) -> tuple[Storage, Snapshot]:
     index(store, "steel", str(archive))
     storage = open_storage(store)
     return storage, latest_snapshot(storage, "steel")
+
+
+def tables_of(encoded: EncodedShard) -> dict[Pair, pa.Table]:
+    return product_tables(encoded.products, encoded.loaded.members)
 
 
 def only_unit(snapshot: Snapshot, pairs: tuple[Pair, ...] = PAIRS) -> Unit:
@@ -118,7 +126,7 @@ def test_a_written_shard_is_committed_with_every_member_accounted_for(indexed: t
 def test_product_tables_have_the_declared_columns(indexed: tuple[Storage, Snapshot]):
     _, snapshot = indexed
     loaded = load_shard(only_unit(snapshot), snapshot.archive_url, spec().pixels)
-    for (encoder, layer), table in product_tables(Extractor(WEIGHTS, spec())(loaded)).items():
+    for (encoder, layer), table in tables_of(Extractor(WEIGHTS, spec())(loaded)).items():
         assert table.column_names == ["image_id", "path", "num_positions", "vector"]
         assert table.schema.field("vector").type.list_size == vector_width(encoder, layer)
         assert table["vector"].null_count == 0
@@ -133,7 +141,7 @@ VLAD: tuple[Pair, ...] = (("vlad", "input"), ("vlad", "conv3_3"))
 def test_samples_are_descriptors_at_positions_that_the_path_decides(indexed: tuple[Storage, Snapshot], batch_size: int):
     _, snapshot = indexed
     loaded = load_shard(only_unit(snapshot, SAMPLE), snapshot.archive_url, spec().pixels)
-    tables = product_tables(Extractor(WEIGHTS, spec(batch_size=batch_size))(loaded))
+    tables = tables_of(Extractor(WEIGHTS, spec(batch_size=batch_size))(loaded))
     assert set(tables) == set(SAMPLE)
     table = tables["sample", "input"]
     assert table.schema == SAMPLES
@@ -153,7 +161,7 @@ def test_vlad_is_that_of_its_words_whatever_the_batch_size(indexed: tuple[Storag
     words = {layer: random.normal(0, 50, (3, NUM_CHANNELS[layer])).astype(np.float32) for _, layer in VLAD}
     loaded = load_shard(only_unit(snapshot, VLAD), snapshot.archive_url, spec().pixels)
     encoded = Extractor(WEIGHTS, spec(batch_size=batch_size), words=words)(loaded)
-    tables = product_tables(encoded)
+    tables = tables_of(encoded)
     assert tables["vlad", "conv3_3"].schema == features_schema(3 * 256, 3)
     for row, picture in enumerate(loaded.seen):
         grey = picture.reshape(-1, 1).astype(np.float64)
@@ -163,6 +171,26 @@ def test_vlad_is_that_of_its_words_whatever_the_batch_size(indexed: tuple[Storag
         stored = np.reshape(tables["vlad", "input"]["vector"][row].as_py(), (3, 3))
         np.testing.assert_allclose(stored, sums, rtol=1e-4, atol=0.5)
         assert tables["vlad", "input"]["counts"][row].as_py() == np.bincount(nearest, minlength=3).tolist()
+
+
+def test_fold_vectors_are_vlad_by_each_dictionary_in_a_column_of_its_name(indexed: tuple[Storage, Snapshot]):
+    storage, snapshot = indexed
+    random = np.random.default_rng(1)
+    names = ["d" + digit * 20 for digit in "abc"]
+    words = {name: random.normal(0, 50, (3, 256)).astype(np.float32) for name in names}
+    write_spec(storage, spec())
+    unit = only_unit(snapshot, (("fold-vlad", "conv3_3"),))
+    loaded = load_shard(unit, snapshot.archive_url, spec().pixels)
+    encoded = Extractor(WEIGHTS, spec(), fold_words={"conv3_3": words})(loaded)
+    write_shard(encoded, storage, job="encode-folds", dataset="steel", spec=spec(), snapshot=snapshot.number)
+    catalog = read_catalog(storage, "steel")
+    loaded = load_shard(only_unit(snapshot, (("vlad", "conv3_3"),)), snapshot.archive_url, spec().pixels)
+    for name in names:
+        alone = Extractor(WEIGHTS, spec(), words={"conv3_3": words[name]})(loaded).products.vectors["vlad", "conv3_3"]
+        stored = read_fold_features(catalog, "conv3_3", spec(), name)
+        assert stored.rows["path"].tolist() == [f"{number}.png" for number in range(5)]
+        assert np.array_equal(stored.to_numpy(), alone)
+        assert np.allclose(np.linalg.norm(stored.normalised(), axis=1), 1)
 
 
 def test_vlad_without_words_is_refused(indexed: tuple[Storage, Snapshot]):

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from schemas import DESCRIPTORS, MICROGRAPHS, REJECTED, SAMPLES, features_schema
+from schemas import MICROGRAPHS, REJECTED
 from texture_store.archive.fetch import fetch
 from texture_store.errors import DictionaryNotFoundError, RejectedImageError
 from texture_store.objects import Storage
+from texture_store.products import Products, product_tables
 from texture_store.spec import NUM_WORDS, Encoder, FeatureSpec, Layer, PixelSpec, vector_width
 from texture_store.store.commits import CommitRecord, Pair
 from texture_store.store.committing import commit_shard
@@ -38,20 +39,6 @@ class LoadedShard:
     changed: list[str] = field(default_factory=list)
     """Paths of files that are not the ones that were indexed: they wait for the next index."""
     seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Products:
-    """What was made of N images: an entry for each pair that was asked for. Rows as in `LoadedShard.members`."""
-
-    vectors: dict[Pair, np.ndarray] = field(default_factory=dict)
-    """float32 (N, width) for each (encoder, layer)."""
-    counts: dict[Layer, np.ndarray] = field(default_factory=dict)
-    """int32 (N, K): descriptors of each word, for VLAD."""
-    samples: dict[Layer, list[np.ndarray]] = field(default_factory=dict)
-    """float32 (descriptors, D) for each image."""
-    num_positions: dict[Layer, np.ndarray] = field(default_factory=dict)
-    """int32 (N,)"""
 
 
 @dataclass(frozen=True)
@@ -109,13 +96,15 @@ class Extractor:
         spec: FeatureSpec,
         *,
         words: Mapping[Layer, np.ndarray] | None = None,
+        fold_words: Mapping[Layer, Mapping[str, np.ndarray]] | None = None,
         device: str = "cpu",
         threads: int | None = None,
         report: Callable[[int], None] | None = None,
     ) -> None:
         """Prepare the network on `device`. `threads` (CPU) is fixed, since it may decide the last bits.
 
-        `words`, float32 (K, D) for each layer, are the dictionary of a VLAD spec.
+        `words`, float32 (K, D) for each layer, are the dictionary of a VLAD spec; `fold_words` those of each fold
+        dictionary by its name.
         `report` is called after each batch with the number of its images.
         """
         import torch
@@ -126,6 +115,7 @@ class Extractor:
             torch.set_num_threads(threads)
         self._spec = spec
         self._words = words or {}
+        self._fold_words = fold_words or {}
         self._report = report
         self._network = VGG16(weights, precision=spec.precision, device=device)
         self.environment = _environment(self._network.device_name, self._network.kernel_path, torch.get_num_threads())
@@ -152,6 +142,11 @@ class Extractor:
             if product == "sample":
                 products.samples[layer] = [np.empty((0, 0), np.float32)] * count
                 continue
+            if product == "fold-vlad":
+                products.fold_vectors[layer] = {
+                    name: np.empty((count, words.size), np.float32) for name, words in self._fold_words[layer].items()
+                }
+                continue
             if product == "vlad" and layer not in self._words:
                 raise DictionaryNotFoundError(f"no words for {layer}; give the extractor a dictionary that has them")
             num_words = len(self._words[layer]) if product == "vlad" else NUM_WORDS
@@ -172,10 +167,11 @@ class Extractor:
 
         from texture_store.encoding.encode import encode
         from texture_store.encoding.rounding import keep_mantissa_bits
+        from texture_store.encoding.vlad import vlad_by_each
 
         encoders: dict[Layer, list[Encoder]] = {layer: [] for _, layer in pairs}
         for product, layer in pairs:
-            if product != "sample":
+            if product != "sample" and product != "fold-vlad":
                 encoders[layer].append(product)
         num_real = len(indices)
         for layer, maps in self._network.feature_maps(torch.from_numpy(pixels_BHW), encoders):
@@ -183,9 +179,14 @@ class Extractor:
             if layer in products.samples:
                 for row, index in enumerate(indices):
                     products.samples[layer][index] = _sample(maps[row], paths[index], layer)
+            if layer in products.fold_vectors:
+                found = products.fold_vectors[layer]
+                by_each = vlad_by_each(maps, [self._fold_words[layer][name] for name in found])
+                for matrix, vectors in zip(found.values(), by_each, strict=True):
+                    matrix[indices] = vectors[:num_real].cpu().numpy()
             encodings = encode(maps, encoders[layer], words=self._words.get(layer))
-            for encoder, vectors in encodings.vectors.items():
-                real = vectors[:num_real]
+            for encoder, encoded in encodings.vectors.items():
+                real = encoded[:num_real]
                 if encoder == "gram":
                     real = keep_mantissa_bits(real, self._spec.gram_mantissa_bits)
                 products.vectors[encoder, layer][indices] = real
@@ -205,7 +206,7 @@ def write_shard(
         job=job,
         dataset=dataset,
         spec=spec.fingerprint,
-        features=product_tables(encoded),
+        features=product_tables(encoded.products, loaded.members),
         micrographs=pa.Table.from_pylist(loaded.members, schema=MICROGRAPHS),
         rejected=pa.Table.from_pylist(loaded.rejected, schema=REJECTED),
         environment=encoded.environment,
@@ -213,18 +214,6 @@ def write_shard(
         snapshot=snapshot,
     )
     return WrittenShard(record, len(loaded.unit.rows), loaded.changed)
-
-
-def product_tables(encoded: EncodedShard) -> dict[Pair, pa.Table]:
-    """What was made of a unit as the tables that are written, one for each pair."""
-    members, products = encoded.loaded.members, encoded.products
-    tables: dict[Pair, pa.Table] = {}
-    for (encoder, layer), vectors in products.vectors.items():
-        counts = products.counts[layer] if encoder == "vlad" else None
-        tables[encoder, layer] = _features_table(members, vectors, products.num_positions[layer], counts)
-    for layer, samples in products.samples.items():
-        tables["sample", layer] = _samples_table(members, samples, products.num_positions[layer])
-    return tables
 
 
 def _sample(maps_DHW: Any, path: str, layer: Layer) -> np.ndarray:
@@ -258,36 +247,6 @@ def _batches(seen: Sequence[np.ndarray], batch_size: int) -> list[tuple[list[int
                 pixels_BHW[row] = seen[index]
             batches.append((chosen, pixels_BHW))
     return batches
-
-
-def _features_table(
-    members: Sequence[Mapping[str, Any]], vectors: np.ndarray, num_positions: np.ndarray, counts: np.ndarray | None
-) -> pa.Table:
-    schema = features_schema(vectors.shape[1], None if counts is None else counts.shape[1])
-    columns = [*_names(members), pa.array(num_positions)]
-    for name, matrix in (("vector", vectors), ("counts", counts)):
-        if matrix is not None:
-            flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
-            columns.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type))
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _samples_table(
-    members: Sequence[Mapping[str, Any]], samples: Sequence[np.ndarray], num_positions: np.ndarray
-) -> pa.Table:
-    ends = np.cumsum([0, *(sample.size for sample in samples)], dtype=np.int32)
-    flat = np.concatenate([np.empty(0, np.float32), *(sample.reshape(-1) for sample in samples)])
-    columns = [
-        *_names(members),
-        pa.array(num_positions),
-        pa.array([len(sample) for sample in samples], pa.int32()),
-        pa.ListArray.from_arrays(pa.array(ends), pa.array(flat), type=SAMPLES.field(DESCRIPTORS).type),
-    ]
-    return pa.Table.from_arrays(columns, schema=SAMPLES)
-
-
-def _names(members: Sequence[Mapping[str, Any]]) -> list[pa.Array]:
-    return [pa.array([member[name] for member in members], pa.string()) for name in ("image_id", "path")]
 
 
 _RECORDED_PACKAGES = (

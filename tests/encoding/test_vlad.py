@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from texture_store.encoding.vlad import vlad
+from texture_store.encoding.vlad import vlad, vlad_by_each
 from texture_store.errors import DimensionMismatchError, EncodingError
 from texture_store.spec import NUM_CHANNELS, NUM_WORDS, Layer, vector_width
 
@@ -194,3 +194,11 @@ def test_words_of_another_layer_are_refused(shape: tuple[int, ...]) -> None:
 def test_words_that_are_not_finite_are_refused() -> None:
     with pytest.raises(EncodingError, match="not finite"):
         vlad(torch.zeros(1, 2, 4, 4), np.float32([[0, np.nan]]))
+
+
+def test_each_of_several_dictionaries_gives_the_bits_that_it_gives_alone() -> None:
+    maps = _maps((2, 128, 40, 36))
+    dictionaries = [_words(maps, number, seed=number) for number in (32, 5, 32)]
+    for vectors, words in zip(vlad_by_each(maps, dictionaries), dictionaries, strict=True):
+        assert torch.equal(vectors, vlad(maps, words)[0])
+    assert vlad_by_each(maps, []) == []

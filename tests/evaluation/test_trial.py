@@ -75,6 +75,30 @@ def test_regression_is_exactly_that_of_a_plain_loop(classifier) -> None:
     assert trial.fold_scores[1].r2 == r2_score(TARGETS[folds == 1], predictions[folds == 1])
 
 
+def test_features_that_depend_on_the_fold_are_asked_for_once_and_in_turn() -> None:
+    asked = []
+
+    def of_fold(fold: int) -> np.ndarray:
+        asked.append(fold)
+        return FEATURES if fold != 1 else FEATURES[:, ::-1]
+
+    settings = {"classifier": "forest", "task": "classification", "trees": 30, "seed": 9}
+    trial = run_trial(of_fold, LABELS, FOLDS, **settings)
+    assert asked == [0, 1, 2]
+    straight, reversed_ = (run_trial(each, LABELS, FOLDS, **settings) for each in (FEATURES, FEATURES[:, ::-1]))
+    expected = np.where(FOLDS == 1, reversed_.predictions, straight.predictions)
+    np.testing.assert_array_equal(trial.predictions, expected)
+    assert (straight.predictions != reversed_.predictions)[FOLDS == 1].any()
+
+
+def test_features_of_a_fold_are_checked_too() -> None:
+    settings = {"classifier": "forest", "task": "classification", "seed": 9}
+    with pytest.raises(DimensionMismatchError, match="do not correspond"):
+        run_trial(lambda fold: FEATURES[: 60 - fold], LABELS, FOLDS, **settings)
+    with pytest.raises(EncodingError, match="not finite"):
+        run_trial(lambda fold: FEATURES * np.float32("nan"), LABELS, FOLDS, **settings)
+
+
 def test_columns_stand_beside_the_features() -> None:
     features, columns = clouds(0.0), clouds(3.0)[:, :2].astype(np.float64)
     beside = run_trial(

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from tests.evaluation_rows import evaluation_row, evaluation_table
 from texture_store.evaluation.significance import compare_with_best
@@ -8,6 +9,7 @@ from texture_store.report.evaluation_tables import (
     best_table,
     claims_of,
     fold_scores,
+    innermost,
     length_table,
     markdown,
     metadata_baseline,
@@ -17,6 +19,7 @@ from texture_store.report.evaluation_tables import (
     score_table,
     side_by_side,
     sizes,
+    strict_differences,
 )
 from texture_store.store.evaluations import evaluations_frame
 
@@ -173,6 +176,34 @@ def test_rows_of_other_questions_and_older_specs_are_left_out() -> None:
     newer = evaluation_row(spec="s" + "1" * 20, created="2027-01-01")
     few_trees = evaluation_row("max", trees=10)
     assert set(newest_sets(frame([mine, newer, few_trees]))["key"]) == {newer["key"], few_trees["key"]}
+
+
+def test_strict_rows_stand_for_their_feature_set_and_differ_by_the_corrected_test() -> None:
+    outside = [(0.80, 0.90, 0.70), (0.60, 0.90, 0.80)]
+    inside = [(0.75, 0.80, 0.70), (0.60, 0.85, 0.75)]
+    rows = [evaluation_row("vlad", trial=trial, folds=folds) for trial, folds in enumerate(outside)]
+    rows += [evaluation_row("vlad", trial=trial, folds=folds, strict=True) for trial, folds in enumerate(inside)]
+    rows += [evaluation_row("mean", trial=trial) for trial in range(2)]
+    every = frame(rows)
+    kept = innermost(every)
+    assert sorted(kept["strict"].tolist()) == [False, False, True, True]
+    assert set(kept[kept["encoder"] == "vlad"]["strict"]) == {True}
+    (found,) = strict_differences(every).to_dict("records")
+    difference = np.subtract(np.ravel(inside), np.ravel(outside))
+    error = np.sqrt(difference.var(ddof=1) * (1 / 6 + 10 / 20))
+    assert found["encoder"] == "vlad"
+    assert found["difference"] == pytest.approx(difference.mean())
+    assert found["inside"] - found["outside"] == pytest.approx(difference.mean())
+    reach = stats.t.ppf(0.975, 5) * error
+    assert (found["low"], found["high"]) == pytest.approx((difference.mean() - reach, difference.mean() + reach))
+
+
+def test_without_strict_rows_nothing_is_left_out_and_nothing_differs() -> None:
+    every = frame([evaluation_row("vlad"), evaluation_row("mean")])
+    assert innermost(every) is every
+    assert not len(strict_differences(every))
+    only_inside = frame([evaluation_row("vlad", strict=True)])
+    assert not len(strict_differences(only_inside))
 
 
 def test_claims_are_tested_on_the_rows_of_one_protocol() -> None:

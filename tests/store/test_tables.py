@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from schemas import MICROGRAPHS, REJECTED, features_schema
+from schemas import MICROGRAPHS, REJECTED, features_schema, fold_vectors_schema
+from tests.made_store import list_array
 from texture_store.errors import EncodingError, ObjectNotFoundError, SchemaMismatchError
 from texture_store.objects import open_storage
 from texture_store.store import tables
@@ -138,6 +139,16 @@ def test_a_vector_that_is_not_finite_is_a_bug_and_is_not_written(tmp_path, value
     with pytest.raises(EncodingError, match="NaN or infinity"):
         write_table(open_storage(str(tmp_path)), PATH, make_features(rows))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_column_of_vectors_is_looked_at(tmp_path):
+    lists = list_array(np.array([[1, np.nan]], np.float32))
+    schema = fold_vectors_schema(2, ["da", "db"])
+    good = list_array(np.ones((1, 2), np.float32))
+    names = [pa.array(["a"]), pa.array(["a.tif"]), pa.array([1], pa.int32())]
+    table = pa.Table.from_arrays([*names, good, lists], schema=schema)
+    with pytest.raises(EncodingError, match="NaN or infinity in column db"):
+        write_table(open_storage(str(tmp_path)), "folds/x.parquet", table)
 
 
 def test_an_image_twice_and_a_null_are_bugs_and_are_not_written(tmp_path):

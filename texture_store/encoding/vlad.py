@@ -6,6 +6,8 @@ every normalisation (normalisation.py) can be taken from them later.
 Shape suffixes: B images, D channels, H and W positions, N or M descriptors, K words, P blocks of descriptors.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -29,6 +31,13 @@ def vlad(maps_BDHW: torch.Tensor, words_KD: Words) -> tuple[torch.Tensor, torch.
     statistic = Vlad(maps_BDHW, words_KD)
     gather(maps_BDHW, [statistic])
     return statistic.vectors(), statistic.counts()
+
+
+def vlad_by_each(maps_BDHW: torch.Tensor, dictionaries: Sequence[Words]) -> list[torch.Tensor]:
+    """`vlad` by each of several dictionaries, in one pass over the maps: raw residual sums float32 (B, K D) each."""
+    statistics = [Vlad(maps_BDHW, words_KD) for words_KD in dictionaries]
+    gather(maps_BDHW, statistics)
+    return [statistic.vectors() for statistic in statistics]
 
 
 class Vlad:

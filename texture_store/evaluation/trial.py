@@ -1,5 +1,6 @@
 """One trial: learn without each fold, predict it, and score all predictions together and fold by fold."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -12,6 +13,8 @@ from texture_store.evaluation.classifiers import NUM_TREES, Classifier, Regresso
 from texture_store.evaluation.scores import RegressionScores, Scores, score, score_regression
 
 Vectors = npt.NDArray[np.floating]
+OfFold = Callable[[int], Vectors]
+"""Vectors of all rows as they are where a fold is tested: what was learnt for them was learnt without it."""
 
 COPIED_ROWS = 64
 """Rows that are gathered at once: 33 MB of packed Gram at conv5_3."""
@@ -33,7 +36,7 @@ class Trial(Generic[AnyScores]):
 
 @overload
 def run_trial(
-    features: Vectors,
+    features: Vectors | OfFold,
     labels: npt.NDArray[np.str_],
     folds: npt.NDArray[np.integer],
     *,
@@ -49,7 +52,7 @@ def run_trial(
 
 @overload
 def run_trial(
-    features: Vectors,
+    features: Vectors | OfFold,
     labels: npt.NDArray[np.float64],
     folds: npt.NDArray[np.integer],
     *,
@@ -64,7 +67,7 @@ def run_trial(
 
 
 def run_trial(
-    features: Vectors,
+    features: Vectors | OfFold,
     labels: npt.NDArray[Any],
     folds: npt.NDArray[np.integer],
     *,
@@ -81,7 +84,8 @@ def run_trial(
     features (n, d) are never copied as a whole, only the rows of one fold's training or test at a time (the SVM keeps
     the former while it predicts the latter), and may be read-only. columns (n, c) stand beside them. labels (n,): text,
     or float64 for regression. Fold k is learnt with the seed `estimator_seed(seed, k)`. Where all rows to learn from
-    are of one class, that class is predicted.
+    are of one class, that class is predicted. Where the features themselves depend on what is learnt from (dictionaries
+    inside the folds), `features` gives those of fold k, and is asked once for each, when the one before is done with.
     allow_missing: NaN stands for a missing value; forests only, which learn the side to which it goes.
 
     Raises:
@@ -89,11 +93,12 @@ def run_trial(
         EncodingError: a value is not finite.
         UsageError: no features, one fold only, or a classifier that the task does not have.
     """
-    _check(features, labels, folds, columns)
     if allow_missing and classifier != "forest":
         raise UsageError(f"{classifier} does not take missing values; fill them or take forest")
-    for values in (features, columns):
-        _check_finite(values, allow_missing=allow_missing)
+    _check_finite(columns, allow_missing=allow_missing)
+    if not callable(features):
+        _check(features, labels, folds, columns)
+        _check_finite(features, allow_missing=allow_missing)
     predictions = np.empty_like(labels)
     numbers = np.unique(folds)
     for number in numbers:
@@ -104,8 +109,15 @@ def run_trial(
         estimator = make_estimator(
             classifier, task=task, trees=trees, seed=estimator_seed(seed, int(number)), threads=threads
         )
-        estimator.fit(_rows(features, columns, train), labels[train])
-        predictions[test] = estimator.predict(_rows(features, columns, test))
+        if callable(features):
+            vectors = features(int(number))
+            _check(vectors, labels, folds, columns)
+            _check_finite(vectors, allow_missing=allow_missing)
+        else:
+            vectors = features
+        estimator.fit(_rows(vectors, columns, train), labels[train])
+        predictions[test] = estimator.predict(_rows(vectors, columns, test))
+        del vectors  # before the next one is made
     if task == "regression":
         each = [score_regression(labels[folds == number], predictions[folds == number]) for number in numbers]
         return Trial(predictions, score_regression(labels, predictions), each)

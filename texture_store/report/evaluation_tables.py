@@ -14,7 +14,7 @@ from texture_store.encoding.packing import num_channels
 from texture_store.evaluation.claims import Claim, DatasetScores, ScoredSet, paper_claims
 from texture_store.evaluation.folds import Protocol
 from texture_store.evaluation.scores import spread
-from texture_store.evaluation.significance import Ranked, compare_with_best
+from texture_store.evaluation.significance import Ranked, compare_with_best, corrected_t_test
 from texture_store.spec import ENCODERS, LAYERS, NETWORK_LAYERS, NUM_CHANNELS
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ SAME_QUESTION = [
     "task",
     "folds",
     "members",
-    "strict",
 ]
 """Columns in which rows agree that answer the same question about the same images."""
 
@@ -56,6 +55,43 @@ def newest_sets(frame: "pd.DataFrame") -> "pd.DataFrame":
     newest = frame.assign(how=how).sort_values("created").drop_duplicates(SET, keep="last").set_index(SET)["how"]
     keys = list(frame[SET].itertuples(index=False, name=None))
     return frame[[one == newest[key] for one, key in zip(how, keys, strict=True)]]
+
+
+def innermost(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Of a feature set that was scored with dictionaries learnt inside the folds those rows, of any other all."""
+    if not frame["strict"].any():
+        return frame
+    strict = set(frame[frame["strict"]][SET].itertuples(index=False, name=None))
+    has_strict = np.array([key in strict for key in frame[SET].itertuples(index=False, name=None)], bool)
+    return frame[frame["strict"] | ~has_strict]
+
+
+def strict_differences(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """What learning dictionaries inside the folds changes, for each feature set and protocol scored both ways.
+
+    Columns: classifier, encoder, layer, protocol, inside and outside (means over folds), difference (inside - outside)
+    with the bounds of its 95 % interval and p by the corrected resampled t-test on common folds.
+    """
+    import pandas as pd
+
+    found = []
+    for key, rows in frame[frame["error"].isna()].groupby([*SET, "protocol"], sort=False):
+        n_train, n_test = sizes(rows)
+        common = set(rows[rows["strict"]]["trial"]) & set(rows[~rows["strict"]]["trial"])
+        if len(common) * int(rows["folds"].iloc[0]) < 2:
+            continue
+        both = rows[rows["trial"].isin(common)]
+        (inside,) = fold_scores(both[both["strict"]]).values()
+        (outside,) = fold_scores(both[~both["strict"]]).values()
+        test = corrected_t_test(inside - outside, test_share=n_test / n_train)
+        low, high = test.interval()
+        found.append(
+            dict(zip([*SET, "protocol"], key, strict=True))
+            | {"inside": inside.mean(), "outside": outside.mean(), "difference": test.mean}
+            | {"low": low, "high": high, "p": test.p}
+        )
+    names = [*SET, "protocol", "inside", "outside", "difference", "low", "high", "p"]
+    return pd.DataFrame(found, columns=names).sort_values([*SET, "protocol"], key=_in_order, ignore_index=True)
 
 
 def set_name(encoder: str, layer: str) -> str:

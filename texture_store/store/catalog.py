@@ -80,7 +80,7 @@ class Catalog:
     def pairs(self, fingerprint: str) -> list[FeaturePair]:
         """The feature sets that a spec has commits for, sorted."""
         pairs = {pair for record in self.commits(fingerprint) for pair in record.pairs}
-        return sorted((product, layer) for product, layer in pairs if product != "sample")
+        return sorted((product, layer) for product, layer in pairs if product != "sample" and product != "fold-vlad")
 
     def coverage(self, fingerprint: str, pair: Pair) -> Coverage:
         """Featurized, rejected and pending members of the snapshot."""
@@ -95,9 +95,9 @@ class Catalog:
         """When the newest commit of a pair was made (ISO 8601, UTC); empty when there is none."""
         return max((record.created for record in self.commits(fingerprint) if pair in record.pairs), default="")
 
-    def feature_files(self, fingerprint: str, pair: FeaturePair) -> list[CommittedFile]:
-        """The files of one feature set. Raises CommitConflictError if an image would appear twice."""
-        folder = layout.features_folder(self.dataset, fingerprint, *pair) + "/"
+    def product_files(self, fingerprint: str, pair: Pair) -> list[CommittedFile]:
+        """The files of one pair, such as a feature set. Raises CommitConflictError if an image would appear twice."""
+        folder = layout.product_folder(self.dataset, fingerprint, *pair) + "/"
         listed = _Listed()
         for record in self.commits(fingerprint):
             if pair not in record.pairs or not record.members:

@@ -34,7 +34,7 @@ from texture_store.store.tables import FileRecord, parquet_bytes, read_table
 Pair = tuple[Product, Layer]
 FeaturePair = tuple[Encoder, Layer]
 
-PRODUCT_TABLES = ("features", "samples")
+PRODUCT_TABLES = ("features", "samples", "folds")
 """Tables with one file for each pair of a shard; its rows are the images of the commit."""
 
 RECORD_FORMAT = 1
@@ -62,7 +62,7 @@ class CommitRecord(BaseModel):
     """The index snapshot that the job worked from."""
     pairs: tuple[Pair, ...]
     members: tuple[str, ...]
-    """image_ids that are done: exactly the rows of each of the record's files under features/ or samples/."""
+    """image_ids that are done: exactly the rows of each of the record's files in the PRODUCT_TABLES."""
     rejected: tuple[str, ...] = ()
     """image_ids that have none, for a reason in their bytes; disjoint from `members`."""
     facts_only: tuple[str, ...] = ()

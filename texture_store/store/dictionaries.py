@@ -119,7 +119,7 @@ def write_dictionaries(
     files = []
     for layer in sorted(found.layers, key=LAYERS.index):
         path = layout.dictionary_path(source.dataset, source.spec, layer, name)
-        files.append(write_table(storage, path, _table(found.layers[layer])))
+        files.append(write_table(storage, path, dictionary_table(found.layers[layer])))
     record = CommitRecord(
         job=JOB,
         step=step_name(JOB, ()),
@@ -211,11 +211,11 @@ def _read(storage: Storage, dataset: str, name: DictionaryName, layer: Layer) ->
             f"{storage.url_of(path)}: words of {source.dataset}, spec {source.spec}, layer {source.layer}, not of"
             f" {dataset}, spec {spec}, layer {layer}; restore it from a copy, or run fit-dictionary again"
         )
-    words = table[VECTOR].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
-    return Dictionary(words, table["count"].to_numpy(), table["error"].to_numpy(), source)
+    return Dictionary(words_of(table), table["count"].to_numpy(), table["error"].to_numpy(), source)
 
 
-def _table(one: Dictionary) -> pa.Table:
+def dictionary_table(one: Dictionary) -> pa.Table:
+    """The words of one layer as they are written."""
     num_words, width = one.words.shape
     schema = dictionary_schema(width)
     columns = [
@@ -245,6 +245,12 @@ def _name(record: CommitRecord, spec: FeatureSpec) -> DictionaryName:
         layer for layer in LAYERS if layout.dictionary_path(record.dataset, record.spec, layer, record.shard) in files
     ]
     return DictionaryName(record.shard, spec, record.snapshot, record.created, tuple(layers))
+
+
+def words_of(table: pa.Table) -> npt.NDArray[np.float32]:
+    """(K, D) of a dictionary file."""
+    vectors = table[VECTOR].combine_chunks().flatten().to_numpy()
+    return np.asarray(vectors.reshape(table.num_rows, -1), np.float32)
 
 
 def layers_of(found: DictionarySet, layers: Sequence[Layer]) -> tuple[Layer, ...]:

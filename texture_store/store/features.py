@@ -55,6 +55,8 @@ class Features:
     """Feature files; their `rows` are rows of `members`."""
     micrographs: Sequence[CommittedFile]
     """Files of facts; likewise."""
+    column: str = VECTOR
+    """Of the files: the vectors."""
 
     def __len__(self) -> int:
         return int(self.members.num_rows)
@@ -70,7 +72,7 @@ class Features:
         """d, the number of stored values of a vector."""
         if self.encoder != "vlad" or not self.files:
             return vector_width(self.encoder, self.layer)
-        return self._width(VECTOR)  # depends on the number of words
+        return self._width(self.column)  # depends on the number of words
 
     @cached_property
     def num_positions(self) -> npt.NDArray[np.int32]:
@@ -264,10 +266,12 @@ class Features:
         def consume(rows: Rows, table: pa.Table) -> None:
             positions = table.column("num_positions").to_numpy()
             num_positions[rows] = positions
-            vectors = self._matrix(table, VECTOR, width)
+            vectors = self._matrix(table, self.column, width)
             result[rows] = vectors if convert is None else convert(vectors, positions)
 
-        scan(self.storage, self.files, [VECTOR, "num_positions"], consume, whole=True)
+        # A file of fold vectors has many columns, of which this is one.
+        whole = self.column == VECTOR
+        scan(self.storage, self.files, [self.column, "num_positions"], consume, whole=whole)
         self.__dict__.setdefault("num_positions", num_positions)
         return result
 

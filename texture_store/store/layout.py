@@ -17,7 +17,7 @@ _DICTIONARY = re.compile(r"d[0-9a-f]{20,64}")
 _EVALUATION = re.compile(r"e[0-9a-f]{24}")
 _REPORT = re.compile(r"[a-z][a-z0-9_-]{0,99}\.[a-z]{2,5}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_TABLES = ("micrographs", "features", "rejected", "samples", "dictionaries")
+_TABLES = ("micrographs", "features", "rejected", "samples", "folds", "dictionaries")
 
 
 def check_dataset(name: str) -> str:
@@ -79,11 +79,18 @@ def features_path(dataset: str, spec: str, encoder: Encoder, layer: Layer, shard
     return f"{features_folder(dataset, spec, encoder, layer)}/{check_shard(shard)}.parquet"
 
 
+def product_folder(dataset: str, spec: str, product: Product, layer: Layer) -> str:
+    """The folder of what is made of images at one layer."""
+    if product == "sample":
+        return samples_folder(dataset, spec, layer)
+    if product == "fold-vlad":
+        return folds_folder(dataset, spec, layer)
+    return features_folder(dataset, spec, product, layer)
+
+
 def product_path(dataset: str, spec: str, product: Product, layer: Layer, shard: str) -> str:
     """What is made of the images of a shard at one layer."""
-    if product == "sample":
-        return samples_path(dataset, spec, layer, shard)
-    return features_path(dataset, spec, product, layer, shard)
+    return f"{product_folder(dataset, spec, product, layer)}/{check_shard(shard)}.parquet"
 
 
 def rejected_path(dataset: str, spec: str, shard: str) -> str:
@@ -101,10 +108,20 @@ def samples_path(dataset: str, spec: str, layer: Layer, shard: str) -> str:
     return f"{samples_folder(dataset, spec, layer)}/{check_shard(shard)}.parquet"
 
 
+def folds_folder(dataset: str, spec: str, layer: Layer) -> str:
+    """The folder of VLAD by dictionaries that were learnt inside folds."""
+    return f"folds/{_dataset_spec(dataset, spec)}/layer={_layer(layer)}"
+
+
+def dictionaries_folder(dataset: str, spec: str, layer: Layer) -> str:
+    """The folder of the dictionaries of one layer."""
+    return f"dictionaries/{_dataset_spec(dataset, spec)}/layer={_layer(layer)}"
+
+
 def dictionary_path(dataset: str, spec: str, layer: Layer, dictionary: str) -> str:
     """The words of one layer of a dictionary set."""
     name = _checked(_DICTIONARY, dictionary, "dictionary")
-    return f"dictionaries/{_dataset_spec(dataset, spec)}/layer={_layer(layer)}/{name}.parquet"
+    return f"{dictionaries_folder(dataset, spec, layer)}/{name}.parquet"
 
 
 def commits_folder(dataset: str, spec: str) -> str:

@@ -1,6 +1,8 @@
 """Opening a store and asking it: datasets, snapshots, images, features, SQL."""
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +12,7 @@ import pyarrow.compute as pc
 from schemas import MICROGRAPHS, REJECTED
 from texture_store.objects import Storage
 from texture_store.spec import Encoder, FeatureSpec, Layer
-from texture_store.store.catalog import Catalog
+from texture_store.store.catalog import Catalog, CommittedFile
 from texture_store.store.choice import choose_spec, default_spec
 from texture_store.store.evaluations import evaluations_frame, read_evaluations
 from texture_store.store.features import Features
@@ -156,7 +158,25 @@ def read_catalog(storage: Storage, dataset: str, snapshot: int | None = None) ->
 
 def read_features(catalog: Catalog, encoder: Encoder, layer: Layer, spec: FeatureSpec, pending: int) -> Features:
     """One feature set of a catalog; no feature file is opened yet."""
-    fingerprint = spec.fingerprint
+    return _with_files(
+        catalog, encoder, layer, spec, pending, catalog.product_files(spec.fingerprint, (encoder, layer))
+    )
+
+
+def read_fold_features(catalog: Catalog, layer: Layer, spec: FeatureSpec, dictionary: str) -> Features:
+    """VLAD by one of the dictionaries of a spec of fold vectors; no file is opened yet."""
+    files = catalog.product_files(spec.fingerprint, ("fold-vlad", layer))
+    return replace(_with_files(catalog, "vlad", layer, spec, 0, files), column=dictionary)
+
+
+def _with_files(
+    catalog: Catalog,
+    encoder: Encoder,
+    layer: Layer,
+    spec: FeatureSpec,
+    pending: int,
+    files: Sequence[CommittedFile],
+) -> Features:
     table = catalog.snapshot.table
     every = Features(
         storage=catalog.storage,
@@ -167,8 +187,8 @@ def read_features(catalog: Catalog, encoder: Encoder, layer: Layer, spec: Featur
         spec=spec,
         pending=pending,
         members=table,
-        files=catalog.feature_files(fingerprint, (encoder, layer)),
-        micrographs=catalog.micrograph_files(fingerprint),
+        files=files,
+        micrographs=catalog.micrograph_files(spec.fingerprint),
     )
     has = np.zeros(table.num_rows + 1, bool)  # the last one is for -1
     for file in every.files:

@@ -5,12 +5,11 @@ from collections import Counter
 from pydantic import BaseModel, ConfigDict
 
 from schemas import REJECTED
-from texture_store.spec import LAYERS
+from texture_store.spec import Product
 from texture_store.store.catalog import Catalog
 from texture_store.store.choice import chosen_pairs
 from texture_store.store.dictionaries import dictionaries_of
 from texture_store.store.members import read_members
-from texture_store.store.samples import sampled_ids
 
 
 class _Frozen(BaseModel):
@@ -43,6 +42,8 @@ class SpecStatus(_Frozen):
     """Images of the snapshot with sampled descriptors at some layer."""
     dictionaries: list[str]
     """Ids of VLAD dictionaries that were learnt from them, newest first."""
+    fold_vectors: int
+    """Images of the snapshot with vectors of dictionaries that were learnt inside the folds of an evaluation."""
     feature_sets: list[FeatureSetStatus]
 
 
@@ -88,8 +89,9 @@ def dataset_status(catalog: Catalog) -> DatasetStatus:
                 description=spec.describe(),
                 random_weights=spec.is_random,
                 rejected_by_reason=dict(reasons.most_common()),
-                sampled=len(members & _sampled(catalog, fingerprint)),
+                sampled=len(members & _with_any(catalog, fingerprint, "sample")),
                 dictionaries=[one.id for one in dictionaries_of(catalog.commits(fingerprint), spec)],
+                fold_vectors=len(members & _with_any(catalog, fingerprint, "fold-vlad")),
                 feature_sets=sets,
             )
         )
@@ -106,6 +108,8 @@ def dataset_status(catalog: Catalog) -> DatasetStatus:
     )
 
 
-def _sampled(catalog: Catalog, fingerprint: str) -> set[str]:
+def _with_any(catalog: Catalog, fingerprint: str, product: Product) -> set[str]:
+    """image_ids that have this product at any layer."""
     commits = catalog.commits(fingerprint)
-    return {image_id for layer in LAYERS for image_id in sampled_ids(commits, [layer])}
+    made = (record for record in commits if any(one == product for one, _ in record.pairs))
+    return {image_id for record in made for image_id in record.members}

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas import DESCRIPTORS, VECTOR
 from texture_store.errors import EncodingError, ObjectExistsError, SchemaMismatchError
 from texture_store.objects import Storage
 
@@ -79,8 +78,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
     """A table as Parquet. The same table and the same pyarrow give the same bytes."""
     vectors = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
     plain = [field.name for field in table.schema if not pa.types.is_nested(field.type) and field.name != _ID]
-    floats = [name for name in vectors if pa.types.is_float32(table.schema.field(name).type.value_type)]
-    floats += [field.name for field in table.schema if _is_float_list(field.type)]
+    floats = [field.name for field in table.schema if _is_float_list(field.type)]
     row_bytes = sum(4 * table.schema.field(name).type.list_size for name in vectors)
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -108,7 +106,7 @@ def check_rows(table: pa.Table, name: str) -> None:
             raise EncodingError(f"{name}: null in column {field.name}; nothing was written")
     if _ID in table.column_names and pc.count_distinct(table[_ID]).as_py() != table.num_rows:
         raise EncodingError(f"{name}: an image_id is there twice; nothing was written")
-    for column in {VECTOR, DESCRIPTORS}.intersection(table.column_names):
+    for column in (field.name for field in table.schema if _is_float_list(field.type)):
         for chunk in table[column].chunks:
             values = chunk.flatten()
             if values.null_count or not np.isfinite(values.to_numpy(zero_copy_only=False)).all():
@@ -130,7 +128,8 @@ def _parse(data: bytes, name: str, schema: pa.Schema | None, columns: list[str] 
 
 
 def _is_float_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) and pa.types.is_float32(kind.value_type))
+    is_list = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(is_list and pa.types.is_float32(kind.value_type))
 
 
 def _is_same(found: pa.Schema, wanted: pa.Schema) -> bool:

@@ -159,7 +159,7 @@ class _Views:
             for spec in catalog.fingerprints():
                 pairs = catalog.pairs(spec)
                 for pair in pairs:
-                    files[pair[0] == "vlad"] += catalog.feature_files(spec, pair)
+                    files[pair[0] == "vlad"] += catalog.product_files(spec, pair)
                 taken = [pair for pair, choice in chosen[catalog.dataset].items() if choice.spec.fingerprint == spec]
                 if taken:
                     term = f"dataset = {_text(catalog.dataset)} AND spec = {_text(spec)}"

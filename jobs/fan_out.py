@@ -1,0 +1,38 @@
+"""The same function on many arguments, as Ray tasks of one core each, with progress."""
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeVar
+
+from jobs.progress import progress
+from texture_store.errors import TextureStoreError
+
+Key = TypeVar("Key", bound=Hashable)
+Result = TypeVar("Result")
+
+
+def fan_out(
+    function: Callable[..., Result], arguments: Mapping[Key, tuple[Any, ...]], *, doing: str, unit: str
+) -> dict[Key, Result]:
+    """`function(*arguments)` for each key, begun in their order, on the connected Ray.
+
+    A TextureStoreError of one is raised as it is; what has not begun then does not begin.
+    """
+    import ray
+
+    task: Any = ray.remote(num_cpus=1)(function)
+    waiting = {task.remote(*values): key for key, values in arguments.items()}
+    found: dict[Key, Result] = {}
+    with progress(doing, total=len(waiting), unit=unit) as bar:
+        while waiting:
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            key = waiting.pop(done)
+            try:
+                found[key] = ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                for other in waiting:
+                    ray.cancel(other)
+                if isinstance(error.cause, TextureStoreError):
+                    raise error.cause from None
+                raise
+            bar.advance()
+    return found
