@@ -74,8 +74,10 @@ def address_option(function: Decorated) -> Decorated:
 
 
 @contextmanager
-def connected(address: str) -> Iterator[None]:
+def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
     """A Ray to work with. One that runs in this process already is used and left running.
+
+    `cores`: how many a local one may use, instead of all.
 
     Raises:
         UsageError: no Ray answers at `address`.
@@ -97,7 +99,7 @@ def connected(address: str) -> Iterator[None]:
     try:
         if address == "local":
             say("starting Ray on this machine")
-            _start()
+            _start(cores)
         else:
             say(f"joining the Ray cluster at {address}")
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -129,12 +131,18 @@ class RaySession(ExitStack):
     before_sleep=lambda _: say("Ray took over 30 s to start, as on a busy machine; trying again"),
     reraise=True,
 )
-def _start() -> None:
+def _start(cores: int | None) -> None:
     import ray
 
     try:
         with _silent():
-            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(
+                address="local",
+                num_cpus=cores,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except Exception:
         ray.shutdown()
         raise
