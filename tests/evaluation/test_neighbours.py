@@ -29,6 +29,27 @@ def test_a_vector_of_zeros_is_near_to_none() -> None:
     assert found.cosines[1] == 0.0
 
 
+def test_only_rows_of_the_mask_are_named() -> None:
+    features = np.random.default_rng(1).gamma(2.0, 1.0, (40, 7))
+    among = np.arange(40) % 3 == 0
+    for row in (0, 1):  # in the mask and not
+        found, all_rows = nearest(features, row, 5, among=among), nearest(features, row, 39)
+        np.testing.assert_array_equal(found.rows, [other for other in all_rows.rows if other % 3 == 0][:5])
+        np.testing.assert_array_equal(found.cosines, all_rows.cosines[np.isin(all_rows.rows, found.rows)])
+    np.testing.assert_array_equal(nearest(features, 4, 6, among=np.ones(40, bool)).rows, nearest(features, 4, 6).rows)
+
+
+def test_a_mask_with_fewer_rows_than_asked_is_refused() -> None:
+    among = np.array([True, True, False])
+    assert nearest(np.eye(3), 0, 1, among=among).rows.tolist() == [1]
+    assert nearest(np.eye(3), 2, 2, among=among).rows.tolist() == [0, 1]
+    with pytest.raises(UsageError, match="2 neighbours of row 0: the mask leaves 1 other"):
+        nearest(np.eye(3), 0, 2, among=among)
+    for mask in (among[:2], np.array([0, 1, 2])):
+        with pytest.raises(DimensionMismatchError, match="mask"):
+            nearest(np.eye(3), 0, 1, among=mask)
+
+
 @pytest.mark.parametrize(("row", "number"), [(3, 1), (-1, 1), (0, 3), (0, -1)])
 def test_rows_that_are_not_there_are_refused(row: int, number: int) -> None:
     with pytest.raises(UsageError, match="3 rows"):
