@@ -10,7 +10,7 @@ import click
 
 from jobs.cluster import address_option
 from jobs.evaluation_plan import EvaluationPlan, make_evaluation_plan
-from jobs.evaluation_report import claims_here, print_tables, write_report
+from jobs.evaluation_report import claims_here, frames_here, print_tables, write_report
 from jobs.evaluation_request import PAPER_LAYERS, PROTOCOLS, EvaluationRequest
 from jobs.options import (
     EXIT_FAILED,
@@ -88,8 +88,9 @@ def evaluate(request: EvaluationRequest, *, output: str | None = None) -> tuple[
 
         run_pending(plan)
     rows = evaluations_frame({request.dataset: read_evaluations(plan.storage, request.dataset, plan.keys)})
-    claims = claims_here(plan, rows)
-    files = write_report(plan, rows, claims, output)
+    frames = frames_here(plan, rows)
+    claims = claims_here(plan, frames)
+    files = write_report(plan, rows, frames, claims, output)
     return _summary(plan, rows, claims, files, len(pending), time.monotonic() - started), rows
 
 

@@ -28,9 +28,9 @@ FEW = 6
 """Feature sets that are named when more are not distinguishable from the best; the table marks them all."""
 
 
-def claims_here(plan: EvaluationPlan, rows: "pd.DataFrame") -> dict[str, list[Claim]]:
-    """The paper's claims by protocol, tested on this dataset's rows, of all classifiers, and other datasets' newest."""
-    from texture_store.report.evaluation_tables import claims_of, innermost, newest_sets, same_question
+def frames_here(plan: EvaluationPlan, rows: "pd.DataFrame") -> dict[str, "pd.DataFrame"]:
+    """By dataset the rows of classification that the store has: this one's of all classifiers, and others' newest."""
+    from texture_store.report.evaluation_tables import innermost, newest_sets, same_question
 
     if plan.request.task == "regression" or rows["error"].notna().all():
         return {}
@@ -44,12 +44,23 @@ def claims_here(plan: EvaluationPlan, rows: "pd.DataFrame") -> dict[str, list[Cl
             continue
         like = rows.iloc[0] if own else every.sort_values("created").iloc[-1]
         frames[dataset] = newest_sets(same_question(every, like))
-    protocols = dict.fromkeys(split.protocol for split in plan.splits)
+    return frames
+
+
+def claims_here(plan: EvaluationPlan, frames: Mapping[str, "pd.DataFrame"]) -> dict[str, list[Claim]]:
+    """The paper's claims by protocol, tested on `frames_here`."""
+    from texture_store.report.evaluation_tables import claims_of
+
+    protocols = dict.fromkeys(split.protocol for split in plan.splits) if frames else {}
     return {protocol: claims_of(frames, protocol) for protocol in protocols}
 
 
 def write_report(
-    plan: EvaluationPlan, rows: "pd.DataFrame", claims: Mapping[str, Sequence[Claim]], output: str | None
+    plan: EvaluationPlan,
+    rows: "pd.DataFrame",
+    frames: Mapping[str, "pd.DataFrame"],
+    claims: Mapping[str, Sequence[Claim]],
+    output: str | None,
 ) -> list[str]:
     """Write tables and figures into the store's reports, and to `output` too; their URLs, those in `output` if given.
 
@@ -65,7 +76,7 @@ def write_report(
     about = f"{request.dataset}, {plan.images.num_rows:,} images, {request.classifier}: {trials}"
     contents = {
         "scores.csv": side_by_side(scores).to_csv(index=False).encode(),
-        "tables.md": _page(plan, rows, scores, claims, about).encode(),
+        "tables.md": _page(plan, rows, scores, frames, claims, about).encode(),
     }
     figures = {
         "layers": layers_figure(scores, title=f"Layers and encoders. {about}", score_name=score_name),
@@ -176,6 +187,7 @@ def _page(
     plan: EvaluationPlan,
     rows: "pd.DataFrame",
     scores: "pd.DataFrame",
+    frames: Mapping[str, "pd.DataFrame"],
     claims: Mapping[str, Sequence[Claim]],
     about: str,
 ) -> str:
@@ -183,10 +195,12 @@ def _page(
 
     from texture_store.report.evaluation_tables import (
         best_table,
+        classifier_table,
         innermost,
         length_table,
         markdown,
         rankings,
+        score_table,
         side_by_side,
         strict_differences,
     )
@@ -196,6 +210,10 @@ def _page(
     parts += ["## Values of a vector (the paper's Table 1)\n", markdown(length_table(shown))]
     parts += ["## The best feature set of each encoder\n", markdown(best_table(scores))]
     parts += ["## All scores\n", markdown(side_by_side(scores))]
+    if plan.request.dataset in frames:
+        compared = classifier_table(score_table(frames[plan.request.dataset]))
+        if len(compared):
+            parts += ["## The same feature sets with other classifiers\n", markdown(compared)]
     if len(differences):
         parts += ["## VLAD dictionaries learnt inside the folds, and outside\n", markdown(differences, digits=4)]
     for protocol, ranked in rankings(shown).items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jobs.evaluation_plan import EvaluationPlan, make_evaluation_plan
-from jobs.evaluation_report import claims_here, write_report
+from jobs.evaluation_report import claims_here, frames_here, write_report
 from jobs.evaluation_request import EvaluationRequest
 from tests.evaluation_rows import evaluation_row
 from tests.made_store import MadeStore
@@ -40,7 +40,7 @@ def plan(tmp_path: Path) -> EvaluationPlan:
 def test_claims_are_tested_on_the_newest_rows_of_every_dataset(plan: EvaluationPlan) -> None:
     rows = open_store(plan.request.store_url).evaluations("steel")
     rows = rows[rows["encoder"] == "mean"]
-    claims = claims_here(plan, rows)["image"]
+    claims = claims_here(plan, frames_here(plan, rows))["image"]
     [differs] = [claim for claim in claims if claim.text == "the best layer differs between datasets"]
     assert differs.verdict == "held"
     assert differs.test.endswith("iron conv1_2; steel conv4_3")
@@ -50,16 +50,17 @@ def test_claims_are_tested_on_the_newest_rows_of_every_dataset(plan: EvaluationP
 
 def test_regression_and_failures_support_no_claim(plan: EvaluationPlan) -> None:
     rows = open_store(plan.request.store_url).evaluations("steel")
-    assert claims_here(plan, rows.assign(error="x")) == {}
+    assert claims_here(plan, frames_here(plan, rows.assign(error="x"))) == {}
 
 
 def test_the_report_is_written_once_and_to_the_output_too(plan: EvaluationPlan, tmp_path: Path) -> None:
     rows = open_store(plan.request.store_url).evaluations("steel")
     rows = rows[rows["encoder"] == "mean"]
-    claims = claims_here(plan, rows)
-    first = write_report(plan, rows, claims, None)
-    assert first == write_report(plan, rows, claims, None)
-    elsewhere = write_report(plan, rows, claims, str(tmp_path / "out"))
+    frames = frames_here(plan, rows)
+    claims = claims_here(plan, frames)
+    first = write_report(plan, rows, frames, claims, None)
+    assert first == write_report(plan, rows, frames, claims, None)
+    elsewhere = write_report(plan, rows, frames, claims, str(tmp_path / "out"))
     assert [Path(url).name for url in elsewhere] == [f"steel-{Path(url).name}" for url in first]
     assert [Path(url).read_bytes() for url in elsewhere] == [Path(url).read_bytes() for url in first]
     [page] = [Path(url).read_text() for url in first if url.endswith("tables.md")]

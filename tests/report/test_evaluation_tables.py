@@ -8,6 +8,7 @@ from texture_store.evaluation.significance import compare_with_best
 from texture_store.report.evaluation_tables import (
     best_table,
     claims_of,
+    classifier_table,
     fold_scores,
     innermost,
     length_table,
@@ -218,6 +219,17 @@ def test_claims_are_tested_on_the_rows_of_one_protocol() -> None:
     assert verdicts["input is never the best layer"] == "held"
     assert verdicts["mean is about as good as Gram"] == "undecided"
     assert claims_of({"steel": frame(rows)}, "group") == []
+
+
+def test_classifiers_stand_side_by_side_on_the_sets_that_all_have() -> None:
+    folds = [(0.8, 0.9, 1.0), (0.7, 0.7, 0.7)]
+    rows = trials(SHALLOW, folds) + trials(DEEP, folds)
+    rows += trials(DEEP, [(0.6, 0.6, 0.6), (0.5, 0.5, 0.5)], classifier="svm", trees=None)
+    (found,) = classifier_table(score_table(frame(rows))).to_dict("records")
+    assert (found["encoder"], found["layer"], found["protocol"]) == (*DEEP, "image")
+    assert (found["forest mean"], found["svm mean"]) == pytest.approx((0.8, 0.55))
+    assert (found["forest sd"], found["svm sd"]) == pytest.approx((0.2 / 2**0.5, 0.1 / 2**0.5))
+    assert not len(classifier_table(score_table(frame(trials(DEEP, folds)))))
 
 
 def test_markdown_keeps_text_of_files_in_its_cell() -> None:

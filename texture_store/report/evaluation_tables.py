@@ -229,6 +229,22 @@ def best_table(scores: "pd.DataFrame") -> "pd.DataFrame":
     return best.sort_values(["classifier", "encoder", "protocol"], key=_in_order, ignore_index=True)
 
 
+def classifier_table(scores: "pd.DataFrame") -> "pd.DataFrame":
+    """Scores of feature sets that several classifiers were tried on, of `score_table`: a column for each classifier's
+    mean and standard deviation over trials. Empty with one classifier.
+    """
+    import pandas as pd
+
+    index = ["encoder", "layer", "protocol"]
+    wide = scores.dropna(subset=["mean"]).pivot(index=index, columns="classifier", values=["mean", "sd"]).dropna()
+    classifiers = list(dict.fromkeys(wide.columns.get_level_values("classifier"))) if len(wide) else []
+    if len(classifiers) < 2:
+        return pd.DataFrame(columns=index)
+    columns = {f"{name} {what}": wide[what, name] for name in classifiers for what in ("mean", "sd")}
+    found = pd.DataFrame(columns).reset_index()
+    return found.sort_values(index, key=_in_order, ignore_index=True)
+
+
 def markdown(table: "pd.DataFrame", *, digits: int = 3) -> str:
     """A table as Markdown; numbers with `digits` decimals, what is unknown as a dash."""
     lines = ["| " + " | ".join(str(name) for name in table.columns) + " |", "|" + " --- |" * len(table.columns)]
