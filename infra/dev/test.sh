@@ -7,4 +7,4 @@ bash infra/dev/check.sh
 if [ $# -gt 0 ]; then
   exec .venv/bin/pytest "$@"
 fi
-exec .venv/bin/pytest -m "not (browser or gpu or benchmark)" --durations=15
+exec .venv/bin/pytest -m "not (gpu or benchmark)" --durations=15
