@@ -1,17 +1,14 @@
 """A contact sheet as PNG: each whole picture with its databar, beside what the network receives."""
 
-import io
 import textwrap
-import warnings
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from texture_store.report import canvas
+from texture_store.report.canvas import INK, PROBLEM, QUIET, WARNING
 from texture_store.report.previewed import (
     Overview,
     Previewed,
@@ -31,8 +28,7 @@ _TILE_HEIGHT = _PICTURE_PX + _CAPTION_PX
 _CAPTION_CHARACTERS = 76
 _MAX_COLUMNS = 5
 _LINE_PX = 15
-_DPI = 100
-_CUT, _FRAME, _WARNING, _INK, _QUIET = "#d1242f", "#0969da", "#9a4b00", "#1f2328", "#59636e"
+_FRAME = "#0969da"
 
 
 def contact_sheet(images: Sequence[Previewed], summary: Overview, *, title: str, settings: str) -> bytes:
@@ -43,28 +39,15 @@ def contact_sheet(images: Sequence[Previewed], summary: Overview, *, title: str,
     lines = [settings, _legend(), *_count_lines(summary), *(f"! {finding}" for finding in summary.findings)]
     head = 40 + _LINE_PX * len(lines) + 14
     height = head + rows * _TILE_HEIGHT
-    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    axes.axis("off")
+    axes = canvas.blank(width, height)
     _write(axes, _GAP_PX, 22, title, size=14, weight="bold")
     for number, line in enumerate(lines):
-        colour = _WARNING if line.startswith("! ") else _INK if number == 0 else _QUIET
+        colour = WARNING if line.startswith("! ") else INK if number == 0 else QUIET
         _write(axes, _GAP_PX, 46 + _LINE_PX * number, line, colour=colour, limit=width // 6)
     for number, image in enumerate(images):
         row, column = divmod(number, columns)
         _draw_tile(axes, image, column * _TILE_WIDTH + _GAP_PX, head + row * _TILE_HEIGHT)
-    axes.set(xlim=(0, width), ylim=(height, 0))  # imshow has changed them
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    encoded = io.BytesIO()
-    with warnings.catch_warnings(), matplotlib.rc_context({"font.family": ["DejaVu Sans"]}):
-        warnings.filterwarnings("ignore", message="Glyph")  # a path may be in any script; a box is drawn then
-        figure.savefig(encoded, format="png", dpi=_DPI, metadata={"Software": None})
-    return encoded.getvalue()
+    return canvas.png(axes)
 
 
 def _legend() -> str:
@@ -85,8 +68,7 @@ def _draw_tile(axes: Axes, image: Previewed, x: float, y: float) -> None:
         if image.seen is not None:
             _draw_boxes(axes, image, x, y, scale * image.whole.shape[1] / image.facts["width"])
     if image.seen is None:
-        empty = Rectangle((x + _PICTURE_PX + _GAP_PX, y), _PICTURE_PX, _PICTURE_PX, facecolor="#ffebe9", linewidth=0)
-        axes.add_patch(empty)
+        canvas.draw_box(axes, x + _PICTURE_PX + _GAP_PX, y, _PICTURE_PX, _PICTURE_PX, "#ffebe9")
     else:
         _draw_picture(axes, image.seen, x + _PICTURE_PX + _GAP_PX, y)
     caption = y + _PICTURE_PX + 12
@@ -99,15 +81,8 @@ def _draw_picture(axes: Axes, picture: np.ndarray, x: float, y: float) -> float:
     height, width = picture.shape
     scale: float = min(_PICTURE_PX / width, _PICTURE_PX / height)
     top = y + _PICTURE_PX - height * scale
-    axes.imshow(
-        thumbnail(picture, _PICTURE_PX, _PICTURE_PX),
-        cmap="gray",
-        vmin=0,
-        vmax=255,
-        extent=(x, x + width * scale, top + height * scale, top),
-        interpolation="nearest",
-        aspect="auto",
-    )
+    small = thumbnail(picture, _PICTURE_PX, _PICTURE_PX)
+    canvas.draw_picture(axes, small, x, top, width * scale, height * scale)
     return scale
 
 
@@ -121,11 +96,11 @@ def _draw_boxes(axes: Axes, image: Previewed, x: float, y: float, scale: float) 
 
     if facts["databar_top"] is not None:
         kept = kept_rows(facts)
-        rectangle(0, kept, facts["width"], facts["height"], facecolor=_CUT, alpha=0.3, linewidth=0)
+        rectangle(0, kept, facts["width"], facts["height"], facecolor=PROBLEM, alpha=0.3, linewidth=0)
         box = (facts["databar_left"], facts["databar_top"], facts["databar_right"], facts["databar_bottom"])
-        rectangle(*box, fill=False, edgecolor=_CUT, linewidth=0.9)
+        rectangle(*box, fill=False, edgecolor=PROBLEM, linewidth=0.9)
         edge = top + kept * scale
-        axes.plot([x, x + facts["width"] * scale], [edge, edge], color=_CUT, linewidth=1.2)
+        axes.plot([x, x + facts["width"] * scale], [edge, edge], color=PROBLEM, linewidth=1.2)
     left, upper, right, lower = frame(facts)
     if left >= 1 or upper >= 1:
         rectangle(left, upper, right, lower, fill=False, edgecolor=_FRAME, linewidth=1, linestyle="--")
@@ -134,15 +109,15 @@ def _draw_boxes(axes: Axes, image: Previewed, x: float, y: float, scale: float) 
 def _caption(image: Previewed) -> list[tuple[str, str]]:
     name = image.path if image.label is None else f"{image.path}  [{image.label}]"
     if image.seen is None:
-        return [(name, _INK), *((line, _CUT) for line in _wrapped(image.reason or "", 3))]
+        return [(name, INK), *((line, PROBLEM) for line in _wrapped(image.reason or "", 3))]
     facts = image.facts
     size = f"{facts['width']} x {facts['height']} -> {facts['seen_width']} x {facts['seen_height']} px"
     grey = f"grey {facts['grey_min']:g} to {facts['grey_max']:g} of {facts['bit_depth']} bit"
     scale = describe_scale(facts["um_per_px_x"], facts["um_per_px_y"])
     scale = f"{scale} um per px seen" if facts["um_per_px_x"] else scale
     found = "; ".join(warnings_of(facts))
-    lines = [(name, _INK), (f"{size}, {grey}", _QUIET), (f"databar: {describe_databar(facts)}; {scale}", _QUIET)]
-    return lines + [(f"! {line}" if not n else line, _WARNING) for n, line in enumerate(_wrapped(found, 2))]
+    lines = [(name, INK), (f"{size}, {grey}", QUIET), (f"databar: {describe_databar(facts)}; {scale}", QUIET)]
+    return lines + [(f"! {line}" if not n else line, WARNING) for n, line in enumerate(_wrapped(found, 2))]
 
 
 def _wrapped(text: str, lines: int) -> list[str]:
@@ -156,11 +131,10 @@ def _write(
     text: str,
     *,
     size: float = 8,
-    colour: str = _INK,
+    colour: str = INK,
     weight: str = "normal",
     limit: int = 400,
 ) -> None:
-    """Plain text: `$` of a path is no formula, control characters are shown as `?`, the end is kept when too long."""
-    plain = "".join(c if c.isprintable() else "?" for c in text)
-    plain = plain if len(plain) <= limit else "..." + plain[3 - limit :]
-    axes.text(x, y, plain, fontsize=size, color=colour, fontweight=weight, va="center", parse_math=False)
+    """Plain text; the end is kept when it is too long."""
+    text = text if len(text) <= limit else "..." + text[3 - limit :]
+    canvas.write(axes, x, y, text, size=size, colour=colour, weight=weight)
