@@ -4,25 +4,25 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 import numpy as np
 
-from jobs.audit_scores import FieldScores, Protocols, ScoredColumns, score_columns
+from jobs.audit_findings import duplicate_findings, label_findings, metadata_findings
+from jobs.audit_scores import TOGETHER, WITH_OTHERS, FieldScores, Protocols, ScoredColumns, score_columns
 from jobs.audited import Audited, audited_dataset, audited_labels, check_not_empty
 from jobs.metadata_fields import MetadataFields
 from jobs.options import JobCommand, json_option, printable, spec_option
 from jobs.progress import progress
 from texture_store.errors import UsageError
-from texture_store.evaluation import findings
 from texture_store.evaluation.classifiers import NUM_TREES, Classifier
 from texture_store.evaluation.columns import num_distinct, unknown
 from texture_store.evaluation.duplicates import Rows
-from texture_store.evaluation.findings import FieldScore, Finding
 from texture_store.evaluation.folds import singleton_groups
 from texture_store.evaluation.missing import missing
 from texture_store.evaluation.scores import majority_score
+from texture_store.objects import Storage, open_storage
 
 if TYPE_CHECKING:
     from jobs.audit_pictures import Duplicates
@@ -53,15 +53,20 @@ class AuditRequest:
     spec: str | None = None
     snapshot: int | None = None
     near: bool = True
+    output: str | None = None
+    """Folder or URL for the sheet of duplicates, beside STORE/reports/."""
 
 
 def audit(request: AuditRequest) -> dict[str, Any]:
     """Look at labels and metadata, and at files and features where there are any; returns all of it as plain values.
 
+    Duplicates are also drawn, into the store's reports.
+
     Raises UsageError for what cannot be answered (one class, a class with fewer images than folds ...), and the errors
     of reading labels, store and archive.
     """
     started = time.monotonic()
+    output = None if request.output is None else open_storage(request.output)
     audited = _read(request)
     check_not_empty(audited, request.where)
     labels = audited.labels[audited.labelled].astype(np.str_)
@@ -70,9 +75,9 @@ def audit(request: AuditRequest) -> dict[str, Any]:
     scored = _score(request, audited, fields, labels, groups)
     duplicates = _duplicates(request, audited)
     found = [
-        *_label_findings(audited, fields, labels, groups, scored),
-        *_metadata_findings(fields, labels, scored),
-        *_duplicate_findings(audited, duplicates),
+        *label_findings(audited, fields, labels, groups, scored),
+        *metadata_findings(fields, labels, scored),
+        *duplicate_findings(audited, duplicates),
     ]
     return {
         "source": audited.source,
@@ -104,21 +109,17 @@ def audit(request: AuditRequest) -> dict[str, Any]:
             for name, field in fields.fields.items()
         },
         "together": _plain(_together(fields, scored)),
-        "together_with_others": _plain(scored.by_name.get(_WITH_OTHERS)),
+        "together_with_others": _plain(scored.by_name.get(WITH_OTHERS)),
         "not_used": {
             **dict.fromkeys(fields.groups, "names a piece: a group rather than a predictor"),
             **dict.fromkeys(fields.identities, "differs from image to image"),
             **dict.fromkeys(fields.constants, "the same for all images"),
         },
         "duplicates": _shown_duplicates(audited, duplicates),
+        "files": _draw_duplicates(audited, duplicates, output),
         "findings": [asdict(finding) for finding in found],
         "seconds": round(time.monotonic() - started, 2),
     }
-
-
-_TOGETHER, _WITH_OTHERS = "\0together", "\0together with others"
-"""All of the imaging, and with the other columns. No column has these names."""
-_SETS: dict[Literal["together", "everything"], str] = {"together": _TOGETHER, "everything": _WITH_OTHERS}
 
 
 def _read(request: AuditRequest) -> Audited:
@@ -141,9 +142,9 @@ def _score(request: AuditRequest, audited: Audited, fields: MetadataFields, labe
     wanted = {name: [field.column] for name, field in fields.fields.items()}
     imaging, every = list(fields.columns().values()), list(fields.columns("imaging", "other").values())
     if len(imaging) > 1:
-        wanted[_TOGETHER] = imaging
+        wanted[TOGETHER] = imaging
     if len(imaging) < len(every):
-        wanted[_WITH_OTHERS] = every
+        wanted[WITH_OTHERS] = every
     how = Protocols(
         dataset=audited.dataset,
         snapshot=audited.snapshot,
@@ -162,7 +163,7 @@ def _score(request: AuditRequest, audited: Audited, fields: MetadataFields, labe
 def _together(fields: MetadataFields, scored: ScoredColumns) -> FieldScores | None:
     """Of all of the imaging; one column is also all of them."""
     names = list(fields.columns())
-    return scored.by_name[names[0] if len(names) == 1 else _TOGETHER] if names else None
+    return scored.by_name[names[0] if len(names) == 1 else TOGETHER] if names else None
 
 
 def _duplicates(request: AuditRequest, audited: Audited) -> "Duplicates | None":
@@ -174,58 +175,12 @@ def _duplicates(request: AuditRequest, audited: Audited) -> "Duplicates | None":
         return find_duplicates(audited, near=request.near, announce=bar.total, advance=bar.advance)
 
 
-def _label_findings(
-    audited: Audited, fields: MetadataFields, labels: Any, groups: Any, scored: ScoredColumns
-) -> list[Finding]:
-    lost = findings.unlabelled(int((~audited.labelled).sum()), len(audited.labelled))
-    found = [findings.balance(labels, majority_score(labels)), *([lost] if lost else [])]
-    if audited.group_column:
-        found += findings.single_class_groups(labels, groups, audited.group_column)
-    else:
-        found.append(findings.without_groups())
-    if scored.no_groups is not None:
-        found.append(Finding("by group", "warning", 0, f"A score by group is not possible: {scored.no_groups}."))
-    said = {finding.code for finding in found}
-    return found + [one for one in findings.proposed_groups(fields.groups, labels) if one.code not in said]
-
-
-def _metadata_findings(fields: MetadataFields, labels: Any, scored: ScoredColumns) -> list[Finding]:
-    found = [findings.scales(fields.um_per_px)]
-    if scored.by_chance is None:
-        return [*found, Finding("metadata", "note", 0, "Nothing is known about the images but their labels.")]
-    majority = majority_score(labels)
-    floors = {protocol: max(majority, score) for protocol, score in scored.by_chance.f1_weighted.items()}
-    rated = [
-        findings.metadata_alone(FieldScore(name, field.kind, scored.by_name[name].f1_weighted), floors)
-        for name, field in fields.fields.items()
-    ]
-    alone = sorted(filter(None, rated), key=lambda finding: -finding.number)
-    together = [
-        findings.metadata_alone(FieldScore("", kind, scored.by_name[name].f1_weighted), floors)
-        for kind, name in _SETS.items()
-        if name in scored.by_name
-    ]
-    alone += filter(None, together)
-    if not alone:
-        best = max(max(scores.f1_weighted.values()) for scores in scored.by_name.values())
-        return [*found, findings.no_metadata_predicts(list(fields.fields), best)]
-    return [*found, *alone]
-
-
-def _duplicate_findings(audited: Audited, duplicates: "Duplicates | None") -> list[Finding]:
+def _draw_duplicates(audited: Audited, duplicates: "Duplicates | None", output: Storage | None) -> list[str]:
     if duplicates is None:
-        return [Finding("duplicates", "note", 0, "Duplicates are looked for once a store has the images' features.")]
-    found = [
-        findings.duplicates("bytes", duplicates.files, audited.labels, audited.groups),
-        findings.duplicates("pixels", duplicates.pixels, audited.labels, audited.groups),
-    ]
-    if duplicates.near is None:
-        return [*found, Finding("near duplicates", "note", 0, "Near duplicates were not looked for.")]
-    found.append(findings.duplicates("near", duplicates.near_sets, audited.labels, audited.groups))
-    if duplicates.unread:
-        text = f"{duplicates.unread:,} images could not be read again; run index and featurize."
-        found.append(Finding("unread images", "warning", duplicates.unread, text))
-    return found
+        return []
+    from jobs.audit_sheet import write_sheet
+
+    return write_sheet(audited, duplicates, output)
 
 
 def _scale(fields: MetadataFields) -> dict[str, Any]:
@@ -311,6 +266,7 @@ def _members(audited: Audited, rows: Rows | Sequence[int]) -> list[dict[str, str
 @click.option("--folds", type=click.IntRange(2, 100), default=3, show_default=True)
 @click.option("--trees", type=click.IntRange(1, 10_000), default=NUM_TREES, show_default=True)
 @click.option("--near/--no-near", default=True, help="Look for near duplicates; reads some images again.")
+@click.option("--output", metavar="DIR", default=None, help="Write the sheet of duplicates here too.")
 @click.option("--snapshot", type=int, metavar="N", default=None, help="An earlier snapshot of the dataset.")
 @spec_option
 @json_option
@@ -318,7 +274,8 @@ def command(*, columns: str, as_json: bool, **settings: Any) -> None:
     """Say what a score would mean: what metadata alone predict, what is there twice, what groups allow to claim.
 
     With --labels a labels file is enough. With --store and --dataset the facts of the files count too, and duplicates
-    are looked for. um per px comes from the files, a column um_per_px, or micron_bar, micron_bar_px, micron_bar_units.
+    are looked for; a sheet in STORE/reports/ shows them side by side. um per px comes from the files, a column
+    um_per_px, or micron_bar, micron_bar_px, micron_bar_units.
     """
     names = tuple(name.strip() for name in columns.split(",") if name.strip())
     report = audit(AuditRequest(columns=names, **settings))
@@ -329,7 +286,7 @@ def command(*, columns: str, as_json: bool, **settings: Any) -> None:
         return
     from jobs.audit_text import audit_text
 
-    for line in audit_text(report, shown=SHOWN):
+    for line in [*audit_text(report, shown=SHOWN), *report["files"]]:
         click.echo(printable(line))
 
 

@@ -13,7 +13,7 @@ from texture_store.errors import RejectedImageError
 from texture_store.evaluation.duplicates import Rows, connected_rows, equal_rows
 from texture_store.evaluation.near_duplicates import NearDuplicate, Picture, candidate_pairs, confirmed_pairs
 from texture_store.micrograph.reading import read_micrograph
-from texture_store.store.features import Features
+from texture_store.spec import PixelSpec
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,10 @@ class Duplicates:
     @property
     def near_sets(self) -> list[Rows]:
         """Rows that near duplicates connect."""
-        pairs = np.array([(pair.row, pair.other) for pair in self.near or []], dtype=np.intp).reshape(-1, 2)
-        return connected_rows(pairs, int(pairs.max(initial=-1)) + 1)
+        if not self.near:
+            return []
+        pairs = np.array([(pair.row, pair.other) for pair in self.near], dtype=np.intp)
+        return connected_rows(pairs, int(pairs.max()) + 1)
 
 
 def exact_duplicates(facts: pa.Table) -> tuple[list[Rows], list[Rows]]:
@@ -62,7 +64,7 @@ def find_duplicates(
     known = audited.facts.column("sha256_pixels").to_pylist()
     pairs = pairs[[known[one] is None or known[one] != known[other] for one, other in pairs.tolist()]]
     announce(len(pairs))
-    pictures = _Pictures(audited.images, audited.archive_url, audited.features)
+    pictures = SeenPictures(audited.images, audited.archive_url, audited.features.spec.pixels)
     found = confirmed_pairs(pairs[np.lexsort(pairs.T[::-1])], pictures, advance=advance)
     origin = (
         f"{audited.features.encoder} {audited.features.layer}, spec {audited.features.spec.fingerprint}:"
@@ -71,21 +73,23 @@ def find_duplicates(
     return Duplicates(files, pixels, found, origin, len(pictures.unread))
 
 
-class _Pictures:
-    """What the network received of a row, read from the archive again."""
+class SeenPictures:
+    """What the network receives of a row of a snapshot's images, read from the archive again."""
 
-    def __init__(self, images: pa.Table, archive_url: str, features: Features) -> None:
-        self._images, self._archive_url, self._pixels = images, archive_url, features.spec.pixels
-        self.unread: set[int] = set()
+    def __init__(self, images: pa.Table, archive_url: str, pixels: PixelSpec) -> None:
+        self._images, self._archive_url, self._pixels = images, archive_url, pixels
+        self.unread: dict[int, str] = {}
+        """Why a row's picture cannot be had."""
 
     def __call__(self, row: int) -> Picture | None:
+        """(H, W) uint8, or None when the file is not the indexed one or is rejected; raises the errors of storage."""
         [fetched] = fetch(self._images.slice(row, 1), self._archive_url)
         if fetched.data is None:
-            self.unread.add(row)
+            self.unread[row] = str(fetched.problem)
             return None
         try:
             seen: npt.NDArray[np.uint8] = read_micrograph(fetched.data, self._pixels, sidecar=fetched.sidecar).seen
-        except RejectedImageError:
-            self.unread.add(row)
+        except RejectedImageError as error:
+            self.unread[row] = str(error)
             return None
         return seen

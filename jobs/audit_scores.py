@@ -20,6 +20,9 @@ from texture_store.evaluation.scores import Scores, spread
 FEW_TREES = 20_000
 """Below so many trees in all, new processes take longer to start than they save."""
 
+TOGETHER, WITH_OTHERS = "\0together", "\0together with others"
+"""All of the imaging, and with the other columns. No column has these names."""
+
 Labels = npt.NDArray[np.str_]
 
 

@@ -17,7 +17,7 @@ from texture_store.errors import LabelsError, UsageError
 from texture_store.evaluation.missing import missing
 from texture_store.spec import FeatureSpec
 from texture_store.store.catalog import Catalog
-from texture_store.store.choice import chosen_pairs, named_spec
+from texture_store.store.choice import chosen_pairs, default_spec, named_spec
 from texture_store.store.commits import FeaturePair
 from texture_store.store.features import Features
 from texture_store.store.opening import open_for_reading
@@ -56,6 +56,8 @@ class Audited:
     """(n rows) of schemas.MICROGRAPHS, null where no file was read; None where none was."""
     features: Features | None
     """That near duplicates are looked for in."""
+    spec: FeatureSpec | None
+    """How the network sees the images: that of the features, else of the facts."""
     archive_url: str | None
 
     @cached_property
@@ -104,6 +106,7 @@ def audited_labels(
         groups=_texts(table.column("specimen")),
         facts=None,
         features=None,
+        spec=None,
         archive_url=None,
     )
 
@@ -129,6 +132,8 @@ def audited_dataset(
     keep = pa.array(selected(images, where))
     images = images.filter(keep)
     grouped = groups.filter(keep)
+    features = _features(catalog, spec)
+    seen = default_spec(catalog, spec)
     return Audited(
         source=store_url,
         dataset=dataset,
@@ -139,7 +144,8 @@ def audited_dataset(
         labels=_texts(labels.filter(keep)),
         groups=_texts(grouped),
         facts=read_facts(catalog, images, spec),
-        features=_features(catalog, spec),
+        features=features,
+        spec=features.spec if features is not None else None if seen is None else catalog.spec(seen),
         archive_url=catalog.snapshot.archive_url,
     )
 

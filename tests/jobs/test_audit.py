@@ -69,6 +69,7 @@ def test_a_labels_file_alone_says_what_metadata_predict(labels: str) -> None:
         "--labels", labels, "--label-column", "phase", "--group-column", "piece", "--where", "phase!=crack", *QUICK
     )
     assert (report["images"], report["unlabelled"], report["groups"], report["missing_groups"]) == (48, 1, 13, 1)
+    assert report["files"] == []
     assert report["classes"] == {"coarse": 24, "fine": 24}
     scale = report["fields"]["um_per_px"]
     assert scale["f1_weighted"] == {"image": 1.0, "group": 1.0}
@@ -172,8 +173,26 @@ def test_copies_in_a_store_are_found_by_bytes_and_by_pixels(tmp_path: Path) -> N
     assert findings["duplicate pixels"]["verdict"] == "problem"  # p/2 and p/3 are labelled differently
     assert findings["um per px"]["number"] == 1
     assert report["snapshot"] == 1
-    text = run(*arguments).stdout
-    assert "p/0.tif (a, p) = q/1.tif (b, q)" in text
+    [sheet] = report["files"]
+    assert Path(sheet).parent == tmp_path / "reports" / "dataset=steel"
+    assert Path(sheet).read_bytes().startswith(b"\x89PNG")
+    result = run(*arguments, "--output", str(tmp_path / "out"))
+    assert "p/0.tif (a, p) = q/1.tif (b, q)" in result.stdout
+    lines = result.stdout.splitlines()
+    assert lines[-2:] == [sheet, str(tmp_path / "out" / f"steel-{Path(sheet).name}")]
+    assert Path(lines[-1]).read_bytes() == Path(sheet).read_bytes()
+
+
+def test_a_dataset_without_duplicates_has_no_sheet(tmp_path: Path) -> None:
+    made = MadeStore.at(tmp_path)
+    paths = [f"{name}/{i}.tif" for name in "pqr" for i in range(4)]
+    made.index("steel", paths, labels={path: "ab"[int(path[2]) % 2] for path in paths})
+    made.commit("steel", "s0", paths, pairs=[MEAN], facts={"sha256_bytes": paths, "sha256_pixels": paths})
+    report = report_of("--store", made.url, "--dataset", "steel", "--output", str(tmp_path / "out"), *QUICK)
+    assert report["duplicates"]["near"] == []
+    assert report["files"] == []
+    assert not (tmp_path / "reports").exists()
+    assert {one["code"]: one["verdict"] for one in report["findings"]}["near duplicates"] == "fine"
 
 
 def test_a_dataset_without_features_is_audited_by_its_labels(tmp_path: Path) -> None:
@@ -212,6 +231,7 @@ def test_near_duplicates_are_proposed_by_features_and_confirmed_on_pixels(
     [finding] = [one for one in report["findings"] if one["code"] == "near duplicates"]
     assert finding["verdict"] == "problem"
     assert "1 sets are labelled differently" in finding["text"]
+    assert [Path(file).suffix for file in report["files"]] == [".png"]
 
 
 @pytest.mark.slow
