@@ -14,6 +14,7 @@ COMMANDS = {
     "publish": "Write a snapshot's features as few large files.",
     "audit": "What a score would mean: metadata alone, duplicates, groups.",
     "evaluate": "How well feature sets tell the labels apart, and whether to trust it.",
+    "report": "One HTML file of all that a store knows about a dataset.",
     "sql": "Query a store with DuckDB.",
     "benchmark": "How fast this machine is, as ratios of one run.",
     "demo": "Everything on a small synthetic archive, from nothing.",

@@ -1,0 +1,423 @@
+"""Interactive plots of a report: tables in, Plotly figures as JSON values out.
+
+Plotly reads a small HTML out of every text that it draws. What comes from files goes through `label`, so that it is
+drawn as it is.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+
+from texture_store.report.evaluation_tables import ALL_LAYERS
+from texture_store.report.plain_text import plain, shortened
+from texture_store.report.report_content import Cell, Plot, Table
+from texture_store.spec import ENCODERS, LAYERS, NETWORK_LAYERS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COLOURS = {"mean": "#0072b2", "max": "#d55e00", "gram": "#009e73", "vlad": "#cc79a7"}  # Okabe and Ito
+_SYMBOLS = {"mean": "circle", "max": "triangle-down", "gram": "square", "vlad": "diamond"}
+_TOGETHER = "#e69f00"
+_SHADES = ("#9ecae1", "#6baed6", "#4292c6", "#2a74b0", "#1d5f9e")
+_QUIET = "#7d8590"
+"""Readable on white and on black."""
+_BASELINES = {"metadata": ("metadata alone", "dash"), "majority": ("majority class", "dot")}
+_LEAST_SPAN = 0.2
+"""Of the axis: differences of a hundredth should not look like much."""
+_HEIGHT_PX = 400
+_TICK_CHARACTERS = 18
+_MOST_CELL_TEXTS = 12
+"""Classes up to which a confusion matrix has room for its numbers."""
+_CATEGORIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#7d8590")
+_MARKS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down", "star")
+
+
+def label(text: str) -> str:
+    """Text from files as Plotly draws it unchanged: no tag, no entity, no line break, nothing invisible."""
+    return plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def layers_plots(scores: "pd.DataFrame", *, score_name: str) -> list[Plot]:
+    """Score by layer, a line for each encoder (the paper's Figure 6); one for each protocol, with one scale.
+
+    `scores` are of `evaluation_tables.score_table`, one classifier. None without two layers.
+    """
+    layers = [layer for layer in LAYERS if layer in set(scores["layer"])]
+    if len(layers) < 2:
+        return []
+    shown = scores[scores["layer"].isin(layers)]
+    limits = _limits(shown)
+    plots = []
+    for protocol in _protocols(shown):
+        rows = shown[shown["protocol"] == protocol]
+        encoders = [encoder for encoder in ENCODERS if encoder in set(rows["encoder"])]
+        traces = []
+        for number, encoder in enumerate(encoders):
+            of_encoder = rows[rows["encoder"] == encoder].set_index("layer").reindex(layers)
+            traces.append(
+                _points(
+                    # Side by side a little, so that bars do not hide each other.
+                    np.arange(len(layers)) + 0.07 * (number - (len(encoders) - 1) / 2),
+                    of_encoder,
+                    encoder,
+                    [f"{encoder} {layer}" for layer in layers],
+                    mode="lines+markers",
+                    line={"color": _COLOURS[encoder]},
+                    marker={"symbol": _SYMBOLS[encoder], "size": 8, "color": _COLOURS[encoder]},
+                )
+            )
+        figure = _score_figure(traces, layers, "layer", rows, limits, score_name)
+        alt = (
+            f"Line plot, folds by {protocol}: {score_name} of {', '.join(encoders)} at {', '.join(layers)}."
+            f" {_extremes(rows)}"
+        )
+        plots.append(Plot(f"Folds by {protocol}", figure, alt))
+    return plots
+
+
+def together_plots(scores: "pd.DataFrame", *, score_name: str) -> list[Plot]:
+    """Each network layer alone and all five together, by encoder (the paper's Figure 7); one for each protocol.
+
+    None without all five together and one alone.
+    """
+    layers = [layer for layer in (*NETWORK_LAYERS, ALL_LAYERS) if layer in set(scores["layer"])]
+    if ALL_LAYERS not in layers or len(layers) < 2:
+        return []
+    shown = scores[scores["layer"].isin(layers)]
+    limits = _limits(shown)
+    plots = []
+    for protocol in _protocols(shown):
+        rows = shown[shown["protocol"] == protocol]
+        encoders = [encoder for encoder in ENCODERS if encoder in set(rows["encoder"])]
+        traces = []
+        for number, layer in enumerate(layers):
+            of_layer = rows[rows["layer"] == layer].set_index("encoder").reindex(encoders)
+            together = layer == ALL_LAYERS
+            colour = _TOGETHER if together else _SHADES[NETWORK_LAYERS.index(layer)]
+            traces.append(
+                _points(
+                    np.arange(len(encoders)) + 0.11 * (number - (len(layers) - 1) / 2),
+                    of_layer,
+                    "all five" if together else layer,
+                    [f"{encoder} {'all five' if together else layer}" for encoder in encoders],
+                    mode="markers",
+                    marker={
+                        "symbol": "diamond" if together else "circle",
+                        "size": 10 if together else 9,
+                        "color": colour,
+                        "line": {"color": _QUIET, "width": 0.7},
+                    },
+                )
+            )
+        figure = _score_figure(traces, encoders, "encoder", rows, limits, score_name)
+        alt = (
+            f"Point plot, folds by {protocol}: {score_name} of each layer alone and of all five together, for"
+            f" {', '.join(encoders)}. {_extremes(rows)}"
+        )
+        plots.append(Plot(f"Folds by {protocol}", figure, alt))
+    return plots
+
+
+def confusion_plot(counts: npt.NDArray[np.int64], classes: Sequence[str], *, title: str, trials: int) -> Plot:
+    """A confusion matrix as a heat map, in per cent of each true class.
+
+    counts (c, c): images by true class (rows) and predicted class, summed over `trials` trials.
+    """
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = 100 * np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    ticks = [label(shortened(name, _TICK_CHARACTERS)) for name in classes]
+    names = [label(shortened(name, 60)) for name in classes]
+    places = list(range(len(classes)))
+    texts = [[_per_cent(share) if share else "" for share in row] for row in shares.tolist()]
+    hover = [
+        [
+            f"{names[i]} taken for {names[j]}<br>{_per_cent(float(shares[i, j]))} % of {names[i]}"
+            f"<br>{counts[i, j]:,} of {int(totals[i, 0]):,} predictions in {trials} trials"
+            if i != j
+            else f"{names[i]} recognised<br>{_per_cent(float(shares[i, i]))} %"
+            f"<br>{counts[i, i]:,} of {int(totals[i, 0]):,} predictions in {trials} trials"
+            for j in places
+        ]
+        for i in places
+    ]
+    heat = go.Heatmap(
+        z=shares.tolist(),
+        x=places,  # numbers, since Plotly takes texts such as 01 and 1 for one category
+        y=places,
+        text=texts if len(classes) <= _MOST_CELL_TEXTS else None,
+        texttemplate="%{text}" if len(classes) <= _MOST_CELL_TEXTS else None,
+        customdata=hover,
+        hovertemplate="%{customdata}<extra></extra>",
+        colorscale=[[0, "#f7fbff"], [0.03, "#d6e6f4"], [0.5, "#6baed6"], [1, "#08519c"]],
+        zmin=0,
+        zmax=100,
+        xgap=1,
+        ygap=1,
+        colorbar={"title": {"text": "% of true class", "side": "right"}, "thickness": 12, "outlinewidth": 0},
+    )
+    layout = _layout(height=max(340, 160 + 34 * len(classes))) | {
+        "xaxis": {
+            "tickvals": places,
+            "ticktext": ticks,
+            "title": {"text": "predicted", "standoff": 10},
+            "showgrid": False,
+        }
+        | {"automargin": True, "zeroline": False},
+        "yaxis": {"tickvals": places, "ticktext": ticks, "title": {"text": "true", "standoff": 10}, "showgrid": False}
+        | {"automargin": True, "zeroline": False, "autorange": "reversed"},
+    }
+    wrong = int(counts.sum() - np.trace(counts))
+    alt = (
+        f"Confusion matrix, {title}: {wrong:,} of {int(counts.sum()):,} predictions in {trials} trials are wrong."
+        " The numbers are in the table below it."
+    )
+    return Plot(title, _values(go.Figure([heat], layout)), alt, _confusion_table(counts, shares, classes))
+
+
+def map_plot(
+    positions: npt.NDArray[np.floating[Any]],
+    paths: Sequence[str],
+    values: Sequence[str | None] | npt.NDArray[np.floating[Any]],
+    *,
+    title: str,
+    value_name: str,
+    axes: tuple[str, str] = ("", ""),
+    thumbnails: Sequence[np.ndarray | None] = (),
+) -> Plot:
+    """A dataset in two dimensions.
+
+    positions (n, 2); paths (n,); values (n,): text, which gets a colour and a mark each (the most frequent seven, then
+    `other`), or numbers, which get a colour scale (NaN: unknown). thumbnails (n,): (h, w) uint8, or none at all.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+        traces, order = _continuous(positions, paths, values)
+    else:
+        traces, order = _categories(positions, paths, values)
+    layout = _layout(height=520) | {
+        "xaxis": {"title": {"text": label(axes[0])}, "zeroline": False, "showticklabels": False},
+        "yaxis": {"title": {"text": label(axes[1])}, "zeroline": False, "showticklabels": False, "scaleanchor": "x"},
+    }
+    alt = f"Scatter plot of {len(paths):,} micrographs in two dimensions, coloured by {value_name}."
+    return Plot(
+        title,
+        _values(go.Figure(traces, layout)),
+        alt,
+        thumbnails=[thumbnails[place] for place in order] if len(thumbnails) else (),
+        names=[paths[place] for place in order] if len(thumbnails) else (),
+    )
+
+
+def bars_plot(
+    names: Sequence[str], values: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, title: str, axis: str
+) -> Plot:
+    """Horizontal bars by name with their spread: importances of filters (the paper's Figure 9).
+
+    values: series -> (n,) values and (n,) standard deviations; the first series decides nothing, names stay in order.
+    """
+    ticks = [label(shortened(name, _TICK_CHARACTERS)) for name in names]
+    traces = [
+        go.Bar(
+            orientation="h",
+            x=list(means),
+            y=list(range(len(names))),
+            error_x={"type": "data", "array": list(spread), "thickness": 1, "width": 2, "color": _QUIET},
+            name=label(series),
+            marker={"color": _CATEGORIES[number % len(_CATEGORIES)]},
+            customdata=[label(name) for name in names],
+            hovertemplate="%{customdata}: %{x:.4g}",
+        )
+        for number, (series, (means, spread)) in enumerate(values.items())
+    ]
+    layout = _layout(height=max(260, 120 + 26 * len(names))) | {
+        "xaxis": {"title": {"text": label(axis)}},
+        "yaxis": {"tickvals": list(range(len(names))), "ticktext": ticks, "autorange": "reversed", "automargin": True},
+    }
+    rows = [
+        [Cell(name), *(Cell(f"{means[i]:.4f} ± {sd[i]:.4f}", means[i]) for means, sd in values.values())]
+        for i, name in enumerate(names)
+    ]
+    table = Table(title, ["filter", *values], rows, frozenset(range(1, len(values) + 1)))
+    alt = f"Bar plot, {title}: {axis} of {len(names)} filters. The numbers are in the table below it."
+    return Plot(title, _values(go.Figure(traces, layout)), alt, table)
+
+
+def _points(x: Any, rows: "pd.DataFrame", name: str, names: Sequence[str], **style: Any) -> Any:
+    hover = [
+        f"{one}<br>{mean:.3f}" + ("" if np.isnan(sd) else f" ± {sd:.3f}") if np.isfinite(mean) else ""
+        for one, mean, sd in zip(names, rows["mean"], rows["sd"], strict=True)
+    ]
+    return go.Scatter(
+        x=np.asarray(x).tolist(),
+        y=_numbers(rows["mean"]),
+        error_y={"type": "data", "array": _numbers(rows["sd"].fillna(0)), "thickness": 1.2, "width": 3},
+        name=label(name),
+        customdata=hover,
+        hovertemplate="%{customdata}<extra></extra>",
+        connectgaps=False,
+        **style,
+    )
+
+
+def _score_figure(
+    traces: list[Any],
+    ticks: Sequence[str],
+    axis: str,
+    rows: "pd.DataFrame",
+    limits: tuple[float, float],
+    score_name: str,
+) -> dict[str, object]:
+    low, high = limits
+    for column, (title, dash) in _BASELINES.items():
+        value = float(rows[column].mean())
+        if not np.isfinite(value):
+            continue
+        traces.append(
+            go.Scatter(
+                x=[-0.5, len(ticks) - 0.5],
+                y=[value, value],
+                mode="lines",
+                line={"color": _QUIET, "dash": dash, "width": 1.5},
+                name=f"{title} {value:.2f}" + (" (below the axis)" if value < low else ""),
+                hovertemplate=f"{title} {value:.3f}<extra></extra>",
+            )
+        )
+    layout = _layout(height=_HEIGHT_PX) | {
+        "xaxis": {"tickvals": list(range(len(ticks))), "ticktext": list(ticks), "title": {"text": axis}}
+        | {"range": [-0.5, len(ticks) - 0.5], "zeroline": False, "showgrid": False},
+        "yaxis": {"range": [low, high], "title": {"text": f"{score_name}, mean ± sd"}, "zeroline": False},
+    }
+    return _values(go.Figure(traces, layout))
+
+
+def _layout(*, height: int) -> dict[str, Any]:
+    return {
+        "template": "none",
+        "height": height,
+        "margin": {"l": 60, "r": 12, "t": 30, "b": 48},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 12},
+        "legend": {"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
+        "hovermode": "closest",
+        "dragmode": "zoom",
+    }
+
+
+def _values(figure: Any) -> dict[str, object]:
+    values: dict[str, object] = json.loads(figure.to_json())
+    return values
+
+
+def _protocols(scores: "pd.DataFrame") -> list[str]:
+    return [protocol for protocol in ("image", "group") if protocol in set(scores["protocol"])]
+
+
+def _numbers(column: Any) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in column]
+
+
+def _limits(shown: "pd.DataFrame") -> tuple[float, float]:
+    sd = shown["sd"].fillna(0)
+    lowest, highest = float((shown["mean"] - sd).min()), float((shown["mean"] + sd).max())
+    if not np.isfinite([lowest, highest]).all():
+        return 0.0, 1.0
+    high = max(1.0, highest) if highest > 0.9 else highest + 0.05
+    low = min(lowest - 0.03, high - _LEAST_SPAN)
+    return (max(0.0, low) if lowest >= 0 else low), high + 0.01
+
+
+def _extremes(rows: "pd.DataFrame") -> str:
+    good = rows.dropna(subset=["mean"])
+    if not len(good):
+        return "No score."
+    best, worst = good.loc[good["mean"].idxmax()], good.loc[good["mean"].idxmin()]
+    return (
+        f"Highest {best['encoder']} {best['layer']} {best['mean']:.3f}, lowest {worst['encoder']} {worst['layer']}"
+        f" {worst['mean']:.3f}."
+    )
+
+
+def _per_cent(share: float) -> str:
+    return f"{share:.0f}" if share in (0, 100) else f"{share:.1f}"
+
+
+def _confusion_table(counts: npt.NDArray[np.int64], shares: npt.NDArray[Any], classes: Sequence[str]) -> Table:
+    rows = [
+        [Cell(name), *(Cell(_per_cent(share), share) for share in shares[i].tolist()), Cell(f"{total:,}", total)]
+        for i, (name, total) in enumerate(zip(classes, counts.sum(axis=1).tolist(), strict=True))
+    ]
+    numeric = frozenset(range(1, len(classes) + 2))
+    columns = ["true class", *classes, "predictions"]
+    return Table("Per cent of each true class (rows) by predicted class", columns, rows, numeric)
+
+
+def _categories(
+    positions: npt.NDArray[Any], paths: Sequence[str], values: Sequence[str | None] | npt.NDArray[Any]
+) -> tuple[list[Any], list[int]]:
+    texts = [None if value is None else str(value) for value in values]
+    ranked = sorted({text for text in texts if text is not None}, key=lambda text: (-texts.count(text), text))
+    fits = len(ranked) <= len(_CATEGORIES)
+    own = ranked if fits else ranked[: len(_CATEGORIES) - 1]
+    groups: list[tuple[str, list[int]]] = [(name, [i for i, text in enumerate(texts) if text == name]) for name in own]
+    if not fits:
+        rest = [i for i, text in enumerate(texts) if text is not None and text not in own]
+        groups.append((f"other ({len(ranked) - len(own)} values)", rest))
+    groups.append(("unknown", [i for i, text in enumerate(texts) if text is None]))
+    traces, order = [], []
+    for number, (name, places) in enumerate(groups):
+        if not places:
+            continue
+        order += places
+        traces.append(
+            go.Scatter(
+                x=positions[places, 0].tolist(),
+                y=positions[places, 1].tolist(),
+                mode="markers",
+                name=label(shortened(name, 40)),
+                marker={
+                    "size": 7,
+                    "opacity": 0.8,
+                    "color": _QUIET if name == "unknown" else _CATEGORIES[number % len(_CATEGORIES)],
+                    "symbol": _MARKS[number % len(_MARKS)],
+                },
+                customdata=[_hover(paths[i], texts[i]) for i in places],
+                hovertemplate="%{customdata}<extra></extra>",
+            )
+        )
+    return traces, order
+
+
+def _continuous(
+    positions: npt.NDArray[Any], paths: Sequence[str], values: npt.NDArray[Any]
+) -> tuple[list[Any], list[int]]:
+    known, unknown = np.flatnonzero(np.isfinite(values)).tolist(), np.flatnonzero(~np.isfinite(values)).tolist()
+    traces = []
+    for places, marker in (
+        (unknown, {"color": _QUIET, "symbol": "x"}),
+        (known, {"color": values[known].tolist(), "colorscale": "Viridis", "showscale": True}),
+    ):
+        if places:
+            traces.append(
+                go.Scatter(
+                    x=positions[places, 0].tolist(),
+                    y=positions[places, 1].tolist(),
+                    mode="markers",
+                    name="unknown" if places is unknown else "known",
+                    showlegend=bool(unknown),
+                    marker={"size": 7, "opacity": 0.8, **marker},
+                    customdata=[
+                        _hover(paths[i], f"{values[i]:.4g}" if np.isfinite(values[i]) else None) for i in places
+                    ],
+                    hovertemplate="%{customdata}<extra></extra>",
+                )
+            )
+    return traces, unknown + known
+
+
+def _hover(path: str, value: str | None) -> str:
+    return f"{label(shortened(path, 80))}<br>{'unknown' if value is None else label(shortened(value, 60))}"
