@@ -10,7 +10,6 @@ from texture_store.errors import TextureStoreError
 from texture_store.evaluation import findings
 from texture_store.evaluation.findings import FieldScore, Finding
 from texture_store.evaluation.scores import majority_score
-from texture_store.report.evaluation_tables import newest_sets
 from texture_store.report.report_content import Absent, Audit
 from texture_store.report.report_question import Question
 from texture_store.report.report_summary import TOGETHER
@@ -57,7 +56,7 @@ def _metadata(question: Question | None) -> list[Finding]:
     scores: dict[str, dict[str, float]] = {}
     floors: dict[str, float] = {}
     for protocol in question.protocols:
-        rows = newest_sets(question.own[question.own["protocol"] == protocol])
+        rows = question.own[question.own["protocol"] == protocol]
         trials = rows[rows["metadata"].notna()].drop_duplicates("trial")["metadata"]
         floors[protocol] = float(rows["majority"].mean())
         for name in {name for one in trials for name in one}:

@@ -1,5 +1,7 @@
 """Pictures of a report: micrographs as the network sees them, read from the archive again, bounded in number."""
 
+import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +18,7 @@ from texture_store.report.report_content import Picture
 from texture_store.report.report_page import PICTURE_PX
 from texture_store.report.thumbnail import thumbnail
 from texture_store.spec import PixelSpec
+from texture_store.store.scale import LABELS_COLUMN
 
 Advance = Callable[[int, int], None]
 
@@ -37,7 +40,8 @@ class PictureReader:
 
     def read(self, rows: pa.Table) -> list[Picture]:
         """One picture a row, in order."""
-        names = rows.select(["image_id", "path", "label"]).to_pylist()
+        known = [name for name in ("image_id", "path", "label", LABELS_COLUMN) if name in rows.column_names]
+        names = rows.select(known).to_pylist()
         wanted = [number for number, one in enumerate(names) if one["image_id"] not in self._seen]
         if wanted and self.problem is None:
             self.announce(len(self._seen) + len(wanted))
@@ -93,15 +97,25 @@ def _picture(fetched: Fetched, row: dict[str, Any], pixels: PixelSpec) -> Pictur
     facts = micrograph.facts
     label = f"labelled {row['label']}" if row["label"] is not None else "without a label"
     alt = f"Micrograph {row['path']}, {label}, {facts['seen_width']} x {facts['seen_height']} px."
-    return Picture(row["path"], thumbnail(micrograph.seen, PICTURE_PX, PICTURE_PX), alt, [_scale(facts)])
+    return Picture(row["path"], thumbnail(micrograph.seen, PICTURE_PX, PICTURE_PX), alt, [_scale(facts, row)])
 
 
-def _scale(facts: Any) -> str:
-    """How much of the specimen is seen."""
-    if facts["um_per_px_x"] is None:
+def _scale(facts: Any, row: dict[str, Any]) -> str:
+    """How much of the specimen is seen: as the file says, else as the labels file does."""
+    x, y, source = facts["um_per_px_x"], facts["um_per_px_y"], ""
+    if x is None and (labelled := _number(row.get(LABELS_COLUMN))) > 0:
+        x, y, source = labelled * facts["px_per_px_x"], labelled * facts["px_per_px_y"], " (labels file)"
+    if x is None:
         return "scale unknown"
-    width = facts["um_per_px_x"] * facts["seen_width"]
-    return f"{width:.3g} µm wide, {describe_scale(facts['um_per_px_x'], facts['um_per_px_y'])} µm per px"
+    return f"{x * facts['seen_width']:.3g} µm wide, {describe_scale(x, y)} µm per px{source}"
+
+
+def _number(text: str | None) -> float:
+    """Of a text; 0 for what is none."""
+    with contextlib.suppress(ValueError):
+        value = float(text or "")
+        return value if math.isfinite(value) else 0.0
+    return 0.0
 
 
 def _without(row: dict[str, Any], reason: str) -> Picture:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from texture_store.report.report_question import Question
 
 MOST_OF_A_CLASS = 6
+MOST_OF_ONE = 24
+"""Where there are no classes."""
 MOST_MISCLASSIFIED = 24
 MOST_ROWS = 500
 
@@ -27,7 +29,8 @@ def samples_of(images: pa.Table, label_column: str | None, reader: PictureReader
     if not images.num_rows:
         return Absent("There is no image that the network can see.")
     classes = _classes(images, label_column)
-    given = shares_of(min(most, MOST_OF_A_CLASS * len(classes)), [len(rows) for _, rows in classes])
+    most_of = MOST_OF_A_CLASS if len(classes) > 1 else MOST_OF_ONE
+    given = shares_of(most, [min(len(rows), most_of) for _, rows in classes])
     chosen = [rows[spread_evenly(len(rows), number)] for (_, rows), number in zip(classes, given, strict=True)]
     pictures = reader.read(images.take(pa.array(np.concatenate(chosen))))
     found, start = [], 0

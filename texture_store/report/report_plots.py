@@ -26,11 +26,12 @@ _TOGETHER = "#e69f00"
 _SHADES = ("#9ecae1", "#6baed6", "#4292c6", "#2a74b0", "#1d5f9e")
 _QUIET = "#7d8590"
 """Readable on white and on black."""
-_BASELINES = {"metadata": ("metadata alone", "dash"), "majority": ("majority class", "dot")}
+_BASELINES = {"metadata": ("metadata alone", "dash"), "majority": ("majority", "dot")}
 _LEAST_SPAN = 0.2
 """Of the axis: differences of a hundredth should not look like much."""
 _HEIGHT_PX = 400
-_TICK_CHARACTERS = 18
+_TICK_CHARACTERS = 16
+"""Of one line; there are two."""
 _MOST_CELL_TEXTS = 12
 """Classes up to which a confusion matrix has room for its numbers."""
 _CATEGORIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#7d8590")
@@ -130,7 +131,7 @@ def confusion_plot(counts: npt.NDArray[np.int64], classes: Sequence[str], *, tit
     """
     totals = counts.sum(axis=1, keepdims=True)
     shares = 100 * np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    ticks = [label(shortened(name, _TICK_CHARACTERS)) for name in classes]
+    ticks = [_tick(name) for name in classes]
     names = [label(shortened(name, 60)) for name in classes]
     places = list(range(len(classes)))
     texts = [[_per_cent(share) if share else "" for share in row] for row in shares.tolist()]
@@ -195,10 +196,11 @@ def map_plot(
     `other`), or numbers, which get a colour scale (NaN: unknown). thumbnails (n,): (h, w) uint8, or none at all.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind == "f":
-        traces, order = _continuous(positions, paths, values)
+        traces, order = _continuous(positions, paths, values, value_name)
     else:
         traces, order = _categories(positions, paths, values)
     layout = _layout(height=520) | {
+        "legend": {"orientation": "h", "yanchor": "top", "y": -0.08, "x": 0},
         "xaxis": {"title": {"text": label(axes[0])}, "zeroline": False, "showticklabels": False},
         "yaxis": {"title": {"text": label(axes[1])}, "zeroline": False, "showticklabels": False, "scaleanchor": "x"},
     }
@@ -219,7 +221,7 @@ def bars_plot(
 
     values: series -> (n,) values and (n,) standard deviations; the first series decides nothing, names stay in order.
     """
-    ticks = [label(shortened(name, _TICK_CHARACTERS)) for name in names]
+    ticks = [_tick(name) for name in names]
     traces = [
         go.Bar(
             orientation="h",
@@ -282,12 +284,13 @@ def _score_figure(
                 y=[value, value],
                 mode="lines",
                 line={"color": _QUIET, "dash": dash, "width": 1.5},
-                name=f"{title} {value:.2f}" + (" (below the axis)" if value < low else ""),
+                name=f"{title} {value:.2f}" + (", below" if value < low else ""),
                 hovertemplate=f"{title} {value:.3f}<extra></extra>",
             )
         )
     layout = _layout(height=_HEIGHT_PX) | {
-        "xaxis": {"tickvals": list(range(len(ticks))), "ticktext": list(ticks), "title": {"text": axis}}
+        "xaxis": {"tickvals": list(range(len(ticks))), "ticktext": list(ticks)}
+        | {"title": {"text": axis, "standoff": 6}}
         | {"range": [-0.5, len(ticks) - 0.5], "zeroline": False, "showgrid": False},
         "yaxis": {"range": [low, high], "title": {"text": f"{score_name}, mean ± sd"}, "zeroline": False},
     }
@@ -302,7 +305,7 @@ def _layout(*, height: int) -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, sans-serif", "size": 12},
-        "legend": {"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
+        "legend": {"orientation": "h", "yanchor": "top", "y": -0.22, "x": 0},
         "hovermode": "closest",
         "dragmode": "zoom",
     }
@@ -324,6 +327,7 @@ def _numbers(column: Any) -> list[float | None]:
 def _limits(shown: "pd.DataFrame") -> tuple[float, float]:
     sd = shown["sd"].fillna(0)
     lowest, highest = float((shown["mean"] - sd).min()), float((shown["mean"] + sd).max())
+    lowest = min(lowest, float(shown["metadata"].min())) if shown["metadata"].notna().any() else lowest
     if not np.isfinite([lowest, highest]).all():
         return 0.0, 1.0
     high = max(1.0, highest) if highest > 0.9 else highest + 0.05
@@ -340,6 +344,18 @@ def _extremes(rows: "pd.DataFrame") -> str:
         f"Highest {best['encoder']} {best['layer']} {best['mean']:.3f}, lowest {worst['encoder']} {worst['layer']}"
         f" {worst['mean']:.3f}."
     )
+
+
+def _tick(name: str) -> str:
+    """A name as one line, or as two where it can be split after a separator; longer ones lose their middle."""
+    if len(name) <= _TICK_CHARACTERS:
+        return label(name)
+    places = [i + 1 for i, character in enumerate(name) if character in " _-+/."]
+    fitting = [i for i in places if max(i, len(name) - i) <= _TICK_CHARACTERS]
+    if not fitting:
+        return label(shortened(name, _TICK_CHARACTERS))
+    place = min(fitting, key=lambda i: abs(2 * i - len(name)))
+    return f"{label(name[:place])}<br>{label(name[place:])}"
 
 
 def _per_cent(share: float) -> str:
@@ -393,13 +409,17 @@ def _categories(
 
 
 def _continuous(
-    positions: npt.NDArray[Any], paths: Sequence[str], values: npt.NDArray[Any]
+    positions: npt.NDArray[Any], paths: Sequence[str], values: npt.NDArray[Any], value_name: str
 ) -> tuple[list[Any], list[int]]:
     known, unknown = np.flatnonzero(np.isfinite(values)).tolist(), np.flatnonzero(~np.isfinite(values)).tolist()
     traces = []
     for places, marker in (
         (unknown, {"color": _QUIET, "symbol": "x"}),
-        (known, {"color": values[known].tolist(), "colorscale": "Viridis", "showscale": True}),
+        (
+            known,
+            {"color": values[known].tolist(), "colorscale": "Viridis", "showscale": True}
+            | {"colorbar": {"title": {"text": label(shortened(value_name, 30)), "side": "right"}, "thickness": 12}},
+        ),
     ):
         if places:
             traces.append(

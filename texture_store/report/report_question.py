@@ -114,14 +114,20 @@ def choose_question(frame: "pd.DataFrame") -> Question | None:
         plain = not len(first["conditions"]) and not len(first["with_columns"])
         candidates.append(((int(first["snapshot"]), plain, len(rows), str(rows["created"].max())), number))
     _, chosen = max(candidates)
-    rows = newest_sets(frame[key_of == chosen])
+    rows = _newest(frame[key_of == chosen])
     good = rows[rows["error"].isna()]
     if not len(good):  # the newest trials of all sets failed; older specs have scores
-        rows = newest_sets(frame[(key_of == chosen) & frame["error"].isna().to_numpy()])
+        rows = _newest(frame[(key_of == chosen) & frame["error"].isna().to_numpy()])
         good = rows
     counts = good["classifier"].value_counts()
     classifier = "forest" if "forest" in counts else str(counts.index[0])
     return Question(rows, classifier, len(frame) - len(rows))
+
+
+def _newest(rows: "pd.DataFrame") -> "pd.DataFrame":
+    # Classifiers without trees have none there, and a missing value equals nothing, not even itself.
+    kept = newest_sets(rows.assign(trees=rows["trees"].fillna(0).astype("int64")))
+    return rows.loc[kept.index]
 
 
 def _plain(value: Any) -> Any:

@@ -131,7 +131,7 @@ def _every(scores: "pd.DataFrame", ranked: Mapping[Protocol, Sequence[Ranked]], 
     text = {0, 1, 3, len(columns) - 3, len(columns) - 1}
     note = (
         "Against the best of the same folds: corrected resampled t-test (Nadeau and Bengio 2003) on the folds that all"
-        " have in common, p adjusted by Holm; worse below 0.05."
+        " have in common, p adjusted by Holm. Below 0.05 a set is worse, above it is not distinguishable from the best."
     )
     return Table(
         "Every feature set, by folds and classifier", columns, body, frozenset(range(len(columns))) - text, note
@@ -143,7 +143,7 @@ def _against(one: Ranked | None, best: str | None) -> Cell:
         return Cell("–", 2.0)
     if one.name == best:
         return Cell("best", -1.0)
-    return Cell(f"{'worse' if one.distinguishable else 'not distinguishable'}, p {_p(one.p)}", 1 - one.p)
+    return Cell(f"{'worse, ' if one.distinguishable else ''}p {_p(one.p)}", 1 - one.p)
 
 
 def _p(p: float) -> str:
