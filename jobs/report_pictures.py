@@ -107,7 +107,9 @@ def _scale(facts: Any, row: dict[str, Any]) -> str:
         x, y, source = labelled * facts["px_per_px_x"], labelled * facts["px_per_px_y"], " (labels file)"
     if x is None:
         return "scale unknown"
-    return f"{x * facts['seen_width']:.3g} µm wide, {describe_scale(x, y)} µm per px{source}"
+    width = x * facts["seen_width"]
+    told = f"{width / 1000:.3g} mm" if width >= 1000 else f"{width:.3g} µm"
+    return f"{told} wide, {describe_scale(x, y)} µm per px{source}"
 
 
 def _number(text: str | None) -> float:

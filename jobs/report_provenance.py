@@ -62,14 +62,13 @@ def _spec(catalog: Catalog, fingerprint: str) -> dict[str, str]:
         "feature sets": "; ".join(f"{encoder}: {', '.join(layers)}" for encoder, layers in pairs.items()) or "none",
         "made": _span([record.created for record in commits]),
     }
-    for key, value in _environments([record.environment for record in commits]).items():
-        facts[key.replace("_", " ")] = value
+    facts["computed with"] = _environments([record.environment for record in commits])
     return facts | {"whole spec": spec.canonical_json}
 
 
 def _evaluation(question: Question) -> dict[str, str]:
     rows, first = question.rows, question.own.iloc[0]
-    facts = {
+    return {
         "predicted": f"{first['label_column']} ({first['task']})",
         "images": f"{first['num_images']:,}, hash {first['members']}, of snapshot {first['snapshot']}",
         "classifiers": ", ".join(sorted(rows["classifier"].unique())),
@@ -78,18 +77,19 @@ def _evaluation(question: Question) -> dict[str, str]:
         "all five layers": "evaluated" if (rows["layer"] == ALL_LAYERS).any() else "not evaluated",
         "made": _span(rows["created"].tolist()),
         "computing": f"{rows['seconds'].sum() / 3600:.2f} h of one process",
+        "computed with": _environments([dict(one) for one in rows["versions"]]),
     }
-    return facts | _environments([dict(one) for one in rows["versions"]])
 
 
-def _environments(found: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Each name with all the values that occur."""
+def _environments(found: Sequence[dict[str, Any]]) -> str:
+    """Each name with all the values that occur: processor, threads, libraries."""
     values: dict[str, list[str]] = {}
     for one in found:
         for key, value in one.items():
             if str(value) not in values.setdefault(key, []):
                 values[key].append(str(value))
-    return {key: "; ".join(several) for key, several in sorted(values.items())}
+    told = (f"{key.replace('_', ' ')} {' and '.join(several)}" for key, several in sorted(values.items()))
+    return ", ".join(told) or "not recorded"
 
 
 def _span(times: Sequence[str]) -> str:

@@ -32,6 +32,8 @@ _LEAST_SPAN = 0.2
 _HEIGHT_PX = 400
 _TICK_CHARACTERS = 16
 """Of one line; there are two."""
+_ANGLES = (0, -45, -90)
+"""Of turned names: they end at their tick. Those that begin there run out of the picture, and Plotly drops the last."""
 _MOST_CELL_TEXTS = 12
 """Classes up to which a confusion matrix has room for its numbers."""
 _CATEGORIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#7d8590")
@@ -131,7 +133,7 @@ def confusion_plot(counts: npt.NDArray[np.int64], classes: Sequence[str], *, tit
     """
     totals = counts.sum(axis=1, keepdims=True)
     shares = 100 * np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    ticks = [_tick(name) for name in classes]
+    has_room = len(classes) <= _MOST_CELL_TEXTS
     names = [label(shortened(name, 60)) for name in classes]
     places = list(range(len(classes)))
     texts = [[_per_cent(share) if share else "" for share in row] for row in shares.tolist()]
@@ -150,8 +152,9 @@ def confusion_plot(counts: npt.NDArray[np.int64], classes: Sequence[str], *, tit
         z=shares.tolist(),
         x=places,  # numbers, since Plotly takes texts such as 01 and 1 for one category
         y=places,
-        text=texts if len(classes) <= _MOST_CELL_TEXTS else None,
-        texttemplate="%{text}" if len(classes) <= _MOST_CELL_TEXTS else None,
+        text=texts if has_room else None,
+        texttemplate="%{text}" if has_room else None,
+        showscale=not has_room,
         customdata=hover,
         hovertemplate="%{customdata}<extra></extra>",
         colorscale=[[0, "#f7fbff"], [0.03, "#d6e6f4"], [0.5, "#6baed6"], [1, "#08519c"]],
@@ -162,15 +165,9 @@ def confusion_plot(counts: npt.NDArray[np.int64], classes: Sequence[str], *, tit
         colorbar={"title": {"text": "% of true class", "side": "right"}, "thickness": 12, "outlinewidth": 0},
     )
     layout = _layout(height=max(340, 160 + 34 * len(classes))) | {
-        "xaxis": {
-            "tickvals": places,
-            "ticktext": ticks,
-            "title": {"text": "predicted", "standoff": 10},
-            "showgrid": False,
-        }
-        | {"automargin": True, "zeroline": False},
-        "yaxis": {"tickvals": places, "ticktext": ticks, "title": {"text": "true", "standoff": 10}, "showgrid": False}
-        | {"automargin": True, "zeroline": False, "autorange": "reversed"},
+        # One line each, since they may be turned.
+        "xaxis": _axis("predicted", places, [label(shortened(name, _TICK_CHARACTERS)) for name in classes]),
+        "yaxis": _axis("true", places, [_tick(name) for name in classes]) | {"autorange": "reversed"},
     }
     wrong = int(counts.sum() - np.trace(counts))
     alt = (
@@ -200,7 +197,6 @@ def map_plot(
     else:
         traces, order = _categories(positions, paths, values)
     layout = _layout(height=520) | {
-        "legend": {"orientation": "h", "yanchor": "top", "y": -0.08, "x": 0},
         "xaxis": {"title": {"text": label(axes[0])}, "zeroline": False, "showticklabels": False},
         "yaxis": {"title": {"text": label(axes[1])}, "zeroline": False, "showticklabels": False, "scaleanchor": "x"},
     }
@@ -248,6 +244,19 @@ def bars_plot(
     return Plot(title, _values(go.Figure(traces, layout)), alt, table)
 
 
+def _axis(title: str, places: Sequence[int], ticks: Sequence[str]) -> dict[str, object]:
+    """Of classes."""
+    return {
+        "tickvals": places,
+        "ticktext": ticks,
+        "title": {"text": title, "standoff": 10},
+        "showgrid": False,
+        "zeroline": False,
+        "automargin": True,
+        "autotickangles": list(_ANGLES),
+    }
+
+
 def _points(x: Any, rows: "pd.DataFrame", name: str, names: Sequence[str], **style: Any) -> Any:
     hover = [
         f"{one}<br>{mean:.3f}" + ("" if np.isnan(sd) else f" ± {sd:.3f}") if np.isfinite(mean) else ""
@@ -291,7 +300,8 @@ def _score_figure(
     layout = _layout(height=_HEIGHT_PX) | {
         "xaxis": {"tickvals": list(range(len(ticks))), "ticktext": list(ticks)}
         | {"title": {"text": axis, "standoff": 6}}
-        | {"range": [-0.5, len(ticks) - 0.5], "zeroline": False, "showgrid": False},
+        | {"range": [-0.5, len(ticks) - 0.5], "zeroline": False, "showgrid": False, "automargin": True}
+        | {"autotickangles": list(_ANGLES)},
         "yaxis": {"range": [low, high], "title": {"text": f"{score_name}, mean ± sd"}, "zeroline": False},
     }
     return _values(go.Figure(traces, layout))
@@ -305,7 +315,7 @@ def _layout(*, height: int) -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, sans-serif", "size": 12},
-        "legend": {"orientation": "h", "yanchor": "top", "y": -0.22, "x": 0},
+        "legend": {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0},
         "hovermode": "closest",
         "dragmode": "zoom",
     }

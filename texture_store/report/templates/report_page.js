@@ -11,19 +11,19 @@
   function colours(printing) {
     const style = getComputedStyle(document.documentElement);
     const value = (name) => style.getPropertyValue(name).trim();
-    return printing ? { ink: "#000", grid: "#ddd", line: "#bbb", ground: "#fff" }
-      : { ink: value("--ink"), grid: value("--grid"), line: value("--line"), ground: value("--ground") };
+    return printing ? { ink: "#000", quiet: "#444", grid: "#ddd", line: "#bbb", ground: "#fff" }
+      : { ink: value("--ink"), quiet: value("--quiet"), grid: value("--grid"), line: value("--line"), ground: value("--ground") };
   }
 
   function themed(layout, printing = false) {
-    const { ink, grid, line, ground } = colours(printing);
+    const { ink, quiet, grid, line, ground } = colours(printing);
     const axis = { gridcolor: grid, linecolor: line, tickcolor: line, zerolinecolor: line };
     return {
       ...layout,
       font: { ...layout.font, color: ink },
       // A finger scrolls the page; the buttons still zoom.
       dragmode: touched ? false : layout.dragmode,
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: quiet, activecolor: ink },
       hoverlabel: { bgcolor: ground, bordercolor: line, font: { color: ink }, align: "left" },
       xaxis: { ...layout.xaxis, ...axis },
       yaxis: { ...layout.yaxis, ...axis },
