@@ -35,6 +35,7 @@ MAX_BYTES = 25 << 20
 """What can be sent by mail; a larger page is said."""
 _NO_SCORES = "There are no scores yet: run evaluate."
 _NO_LABELS = "There are no labels, so there are no scores: run index with --labels, then evaluate."
+_BY_DEFAULT = "Nothing is featurized yet: these are the default settings of featurize."
 _NOT_EXPLAINED = "No textures, heat maps or neighbours are shown: none have been made for this dataset yet."
 
 
@@ -123,7 +124,8 @@ def _content(
     mistakes: Misclassified | Absent = none
     if question is not None:
         mistakes = misclassified_of(store.storage, dataset, question, reader, for_mistakes)
-    samples = samples_of(seen, column, reader, max_images - reader.num_read - reader.num_missing)
+    left = max_images - reader.num_read - reader.num_missing
+    samples = samples_of(seen, column, reader, left, note="" if specs else _BY_DEFAULT)
     return Report(
         dataset=dataset,
         state=f"Snapshot {snapshot.number}; the store's newest entry is of {when(newest_entry(catalog, question))}.",
@@ -245,7 +247,7 @@ def _write_output(url: str, page: bytes) -> None:
     type=click.IntRange(0, 1000),
     default=MAX_IMAGES,
     show_default=True,
-    help="Micrographs that are read from the archive and shown; some 60 kB each.",
+    help="Micrographs that are read from the archive and shown; some 75 kB each.",
 )
 @json_option
 def command(*, store_url: str, dataset: str, output: str | None, max_images: int, as_json: bool) -> None:

@@ -21,13 +21,17 @@ MOST_MISCLASSIFIED = 24
 MOST_ROWS = 500
 
 
-def samples_of(images: pa.Table, label_column: str | None, reader: PictureReader, most: int) -> Samples | Absent:
+def samples_of(
+    images: pa.Table, label_column: str | None, reader: PictureReader, most: int, *, note: str = ""
+) -> Samples | Absent:
     """Micrographs of each class, spread evenly over its paths; of all images where there are no classes.
 
-    `images` are rows of a snapshot that were not rejected.
+    `images` are rows of a snapshot that were not rejected; `note` is said beside them.
     """
     if not images.num_rows:
         return Absent("There is no image that the network can see.")
+    if most < 1:
+        return Absent("No picture was left for samples (--max-images).")
     classes = _classes(images, label_column)
     most_of = MOST_OF_A_CLASS if len(classes) > 1 else MOST_OF_ONE
     given = shares_of(most, [min(len(rows), most_of) for _, rows in classes])
@@ -38,7 +42,7 @@ def samples_of(images: pa.Table, label_column: str | None, reader: PictureReader
         if len(here):
             found.append(ClassSamples(name, len(rows), pictures[start : start + len(here)]))
         start += len(here)
-    notes = []
+    notes = [note] if note else []
     if left_out := len(classes) - len(found):
         notes.append(f"{left_out:,} of {len(classes):,} classes are left out (--max-images).")
     if reader.problem:

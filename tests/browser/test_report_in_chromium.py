@@ -19,7 +19,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 PROBE = """
 <script>
-addEventListener("load", () => setTimeout(() => {
+addEventListener("load", () => setTimeout(async () => {
   const wide = [...document.querySelectorAll("main *")].filter((one) => {
     const box = one.getBoundingClientRect();
     return box.width && box.right > innerWidth + 1 && !one.closest(".table, .plot") ;
@@ -32,7 +32,29 @@ addEventListener("load", () => setTimeout(() => {
   const picture = document.querySelector("button.enlarge");
   if (picture) picture.click();
   const dialog = document.getElementById("enlarged");
+  const map = document.querySelector(".plot-points");
+  let hovered = {};
+  if (map) {
+    const place = document.getElementById(map.dataset.plot);
+    const point = place.querySelectorAll(".scatterlayer .trace")[1].querySelectorAll(".point")[2];
+    point.scrollIntoView();
+    const box = point.getBoundingClientRect();
+    const [clientX, clientY] = [box.x + box.width / 2, box.y + box.height / 2];
+    for (const kind of ["mouseover", "mousemove"]) {
+      const event = new MouseEvent(kind, { clientX, clientY, bubbles: true, view: window });
+      place.querySelector(".nsewdrag").dispatchEvent(event);
+    }
+    await new Promise((done) => setTimeout(done, 300));
+    const shown = document.getElementById(place.id.replace("plot", "hovered"));
+    hovered = {
+      text: shown.querySelector("span").textContent,
+      hidden: shown.querySelector("img").hidden,
+      source: shown.querySelector("img").src.slice(0, 23),
+      label: [...place.querySelectorAll(".hoverlayer text")].map((one) => one.textContent).join(" "),
+    };
+  }
   const found = {
+    hovered,
     width: innerWidth,
     pageWidth: document.documentElement.scrollWidth,
     wide: wide.map((one) => one.outerHTML.slice(0, 200)),
@@ -149,6 +171,15 @@ def test_a_table_is_sorted_by_a_click_and_back_by_another(tmp_path: Path) -> Non
 def test_a_micrograph_is_enlarged_by_a_click(tmp_path: Path) -> None:
     found, _ = shown(report_html(made_report()), tmp_path)
     assert (found["open"], found["enlarged"]) == (True, "Micrograph name.tif.")
+
+
+def test_a_point_of_a_map_shows_its_micrograph_and_its_path(tmp_path: Path) -> None:
+    found, _ = shown(report_html(made_report("<b>x</b>")), tmp_path)
+    # Labels go round a, b, none; the third of those with b is the seventh micrograph from 0.
+    assert found["hovered"]["text"] == "<b>x</b>/7.tif"
+    assert (found["hovered"]["hidden"], found["hovered"]["source"]) == (False, "data:image/jpeg;base64,")
+    assert "<b>x</b>/7.tif" in found["hovered"]["label"]
+    assert "<b>x</b> b" in found["hovered"]["label"]
 
 
 @pytest.mark.parametrize("text", ["name", HOSTILE, "unbroken" * 40])

@@ -122,6 +122,7 @@ def test_the_number_of_pictures_is_bounded(store: str) -> None:
     assert section(page, "samples").count("<img") == 2
     none = report(store, "steel", max_images=0)
     assert none.images == 0
+    assert none.left_out == ["No picture was left for samples (--max-images)."]
     assert "<img src" not in Path(none.page).read_text()
 
 
@@ -161,6 +162,7 @@ def test_a_dataset_without_labels_leaves_out_what_needs_them(tmp_path: Path, arc
         "There are no labels, so there are no scores: run index with --labels, then evaluate.",
         "An audit needs labels: run index with --labels.",
     ]
+    assert "<h2>Samples</h2>" in section(page, "samples")
     assert "All micrographs" in section(page, "samples")
     assert section(page, "samples").count("<img") == 10
     for name in ("lengths", "layers", "scores", "claims", "confusion", "misclassified"):
@@ -172,6 +174,7 @@ def test_a_dataset_that_is_only_indexed_or_not_evaluated_has_a_report(tmp_path: 
     index(url, "steel", str(archive), labels=str(archive / "labels.csv"))
     page = page_of(url)
     assert "None has features yet" in section(page, "summary")
+    assert "these are the default settings of featurize" in section(page, "samples")
     assert "There are no scores yet: run evaluate." in section(page, "scores")
     assert section(page, "samples").count("<img") == 10
     assert "No image was featurized yet" in section(page, "rejected")

@@ -21,8 +21,8 @@ def thumbnail(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.asarray(np.clip(np.rint(small), 0, 255), np.uint8)
 
 
-def data_uri(picture: np.ndarray) -> str:
-    """(H, W) uint8 as a JPEG inside a URI."""
+def data_uri(picture: np.ndarray, *, quality: int = 85) -> str:
+    """(H, W) or (H, W, 3) uint8 as a JPEG inside a URI."""
     encoded = io.BytesIO()
-    Image.fromarray(picture).save(encoded, "JPEG", quality=85)
+    Image.fromarray(picture).save(encoded, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode()
