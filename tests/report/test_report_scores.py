@@ -48,13 +48,16 @@ def test_the_best_layer_of_each_encoder_and_the_paper_s_table_1() -> None:
 def test_what_was_asked_is_said() -> None:
     text = about(question_of(grid_rows(conditions=["label!=c"], with_columns=["carbon"])))
     for part in (
-        "label is predicted, where label!=c, with columns carbon",
+        "column label is predicted, where label!=c, with columns carbon",
         "30 images",
         "400 trees",
         "4 trials of 3 folds",
     ):
         assert part in text.replace("predicted where", "predicted, where")
     assert "groups are of column specimen" in text
+    assert "Vectors are as stored, but mean as position mean, max as position mean." in about(
+        question_of(grid_rows(form="position mean"))
+    )
 
 
 def test_what_is_unusual_is_noted() -> None:
@@ -65,7 +68,6 @@ def test_what_is_unusual_is_noted() -> None:
         "Evaluated was snapshot 1; the current one is 2",
         "1 trials failed",
         "4 to 5 trials",
-        "mean was evaluated as position mean",
         "1 more trials of this dataset",
     ):
         assert part in notes

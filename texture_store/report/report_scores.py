@@ -40,10 +40,17 @@ def about(question: Question) -> str:
     beside = f", with columns {', '.join(first['with_columns'])}" if len(first["with_columns"]) else ""
     trials = int(question.scores["trials"].max())
     return (
-        f"How well {first['label_column']} is predicted{where}{beside}: {first['num_images']:,} images,"
+        f"How well the column {first['label_column']} is predicted{where}{beside}: {first['num_images']:,} images,"
         f" {question.classifier}{trees}, {trials} {'trial' if trials == 1 else 'trials'} of {first['folds']} folds"
-        f"{by_group}. Scores are {question.score_name}, mean ± standard deviation over trials."
+        f"{by_group}. Scores are {question.score_name}, mean ± standard deviation over trials.{_forms(question)}"
     )
+
+
+def _forms(question: Question) -> str:
+    """Which encoders were not taken as they are stored."""
+    forms = question.own.drop_duplicates(["encoder", "form"])[["encoder", "form"]].itertuples(index=False, name=None)
+    told = [f"{encoder} as {form}" for encoder, form in forms if form != "as stored"]
+    return f" Vectors are as stored, but {', '.join(told)}." if told else ""
 
 
 def confusion_of(question: Question) -> Confusion | Absent:
@@ -163,10 +170,6 @@ def _notes(question: Question, current_snapshot: int) -> list[str]:
             f"Feature sets have {trials.min()} to {trials.max()} trials: an evaluation is not finished. Tests against"
             " the best take the trials that all have."
         )
-    forms = own.drop_duplicates(["encoder", "form"])
-    for encoder, form in zip(forms["encoder"], forms["form"], strict=True):
-        if form != "as stored":
-            notes.append(f"{encoder} was evaluated as {form}.")
     if question.num_others:
         notes.append(
             f"The store has {question.num_others:,} more trials of this dataset, of other questions or older specs;"
