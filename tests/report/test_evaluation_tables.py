@@ -177,6 +177,8 @@ def test_rows_of_other_questions_and_older_specs_are_left_out() -> None:
     newer = evaluation_row(spec="s" + "1" * 20, created="2027-01-01")
     few_trees = evaluation_row("max", trees=10)
     assert set(newest_sets(frame([mine, newer, few_trees]))["key"]) == {newer["key"], few_trees["key"]}
+    svm = evaluation_row(*DEEP, classifier="svm", trees=None)
+    assert set(newest_sets(frame([mine, svm]))["key"]) == {mine["key"], svm["key"]}
 
 
 def test_strict_rows_stand_for_their_feature_set_and_differ_by_the_corrected_test() -> None:

@@ -98,3 +98,20 @@ def test_regression_has_errors_and_no_confusion() -> None:
     [row] = records(scores_of(question, current_snapshot=1).every)
     assert (row["R²"], row["mean absolute error"]) == ("0.500 ± 0.000", "3.000")
     assert isinstance(confusion_of(question), Absent)
+
+
+def test_dictionaries_inside_the_folds_are_shown_and_what_they_change_is_told() -> None:
+    outside = [evaluation_row("vlad", trial=trial, folds=(0.8, 0.9, 0.7 + 0.1 * trial)) for trial in range(2)]
+    inside = [evaluation_row("vlad", trial=trial, folds=(0.7, 0.8, 0.7), strict=True) for trial in range(2)]
+    question = question_of([*outside, *inside, evaluation_row("mean")])
+    assert question.num_others == 0
+    assert sorted(zip(question.rows["encoder"], question.rows["strict"], strict=True)) == [
+        ("mean", False),
+        ("vlad", True),
+        ("vlad", True),
+    ]
+    [note] = [note for note in scores_of(question, current_snapshot=1).notes if "inside the folds" in note]
+    assert note.startswith(
+        "vlad conv4_3 by image: 0.733 with dictionaries that are learnt inside the folds (shown), 0.817 with those of"
+        " all images: -0.083 (95 % interval "
+    )

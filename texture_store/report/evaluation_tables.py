@@ -51,7 +51,8 @@ def same_question(frame: "pd.DataFrame", row: Mapping[str, Any]) -> "pd.DataFram
 
 def newest_sets(frame: "pd.DataFrame") -> "pd.DataFrame":
     """Of each classifier, encoder and layer the rows of one spec, form and number of trees: those of the newest row."""
-    how = frame["spec"] + " " + frame["form"] + " " + frame["trees"].astype(str)
+    # No trees (SVM) is a number of trees too: a missing value would be equal to nothing, itself included.
+    how = frame["spec"] + " " + frame["form"] + " " + frame["trees"].fillna(0).astype(int).astype(str)
     newest = frame.assign(how=how).sort_values("created").drop_duplicates(SET, keep="last").set_index(SET)["how"]
     keys = list(frame[SET].itertuples(index=False, name=None))
     return frame[[one == newest[key] for one, key in zip(how, keys, strict=True)]]

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 import jinja2
-import plotly.offline  # type: ignore[import-untyped]
+import plotly.offline
 from markupsafe import Markup, escape
 
 from texture_store.report.plain_text import plain

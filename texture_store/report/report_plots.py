@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import plotly.graph_objects as go  # type: ignore[import-untyped]
+import plotly.graph_objects as go
 
 from texture_store.report.evaluation_tables import ALL_LAYERS
 from texture_store.report.plain_text import plain, shortened

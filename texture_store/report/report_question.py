@@ -9,11 +9,13 @@ from texture_store.evaluation.folds import Protocol
 from texture_store.evaluation.significance import Ranked
 from texture_store.report.evaluation_tables import (
     SAME_QUESTION,
+    innermost,
     metadata_baseline,
     newest_sets,
     rankings,
     score_table,
     set_name,
+    strict_differences,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class Question:
     """Of all classifiers, one spec, form and number of trees of each set; at least one without an error."""
     classifier: str
     """The one that figures, rankings and the best feature set are of."""
+    strict: "pd.DataFrame"
+    """`evaluation_tables.strict_differences`; where dictionaries were learnt inside the folds, `rows` are those."""
     num_others: int
     """Rows of the dataset that answer other questions, or are of older specs."""
 
@@ -114,20 +118,14 @@ def choose_question(frame: "pd.DataFrame") -> Question | None:
         plain = not len(first["conditions"]) and not len(first["with_columns"])
         candidates.append(((int(first["snapshot"]), plain, len(rows), str(rows["created"].max())), number))
     _, chosen = max(candidates)
-    rows = _newest(frame[key_of == chosen])
+    every = newest_sets(frame[key_of == chosen])
+    if every["error"].notna().all():  # the newest trials of all sets failed; older specs have scores
+        every = newest_sets(frame[(key_of == chosen) & frame["error"].isna().to_numpy()])
+    rows = innermost(every)
     good = rows[rows["error"].isna()]
-    if not len(good):  # the newest trials of all sets failed; older specs have scores
-        rows = _newest(frame[(key_of == chosen) & frame["error"].isna().to_numpy()])
-        good = rows
     counts = good["classifier"].value_counts()
     classifier = "forest" if "forest" in counts else str(counts.index[0])
-    return Question(rows, classifier, len(frame) - len(rows))
-
-
-def _newest(rows: "pd.DataFrame") -> "pd.DataFrame":
-    # Classifiers without trees have none there, and a missing value equals nothing, not even itself.
-    kept = newest_sets(rows.assign(trees=rows["trees"].fillna(0).astype("int64")))
-    return rows.loc[kept.index]
+    return Question(rows, classifier, strict_differences(every), len(frame) - len(every))
 
 
 def _plain(value: Any) -> Any:

@@ -170,6 +170,12 @@ def _notes(question: Question, current_snapshot: int) -> list[str]:
             f"Feature sets have {trials.min()} to {trials.max()} trials: an evaluation is not finished. Tests against"
             " the best take the trials that all have."
         )
+    for one in question.strict.to_dict("records"):
+        notes.append(
+            f"{set_name(one['encoder'], one['layer'])} by {one['protocol']}: {one['inside']:.3f} with dictionaries that"
+            f" are learnt inside the folds (shown), {one['outside']:.3f} with those of all images:"
+            f" {one['difference']:+z.3f} (95 % interval {one['low']:+z.3f} to {one['high']:+z.3f})."
+        )
     if question.num_others:
         notes.append(
             f"The store has {question.num_others:,} more trials of this dataset, of other questions or older specs;"
