@@ -34,10 +34,8 @@ class Duplicates:
     @property
     def near_sets(self) -> list[Rows]:
         """Rows that near duplicates connect."""
-        if not self.near:
-            return []
-        pairs = np.array([(pair.row, pair.other) for pair in self.near], dtype=np.intp)
-        return connected_rows(pairs, int(pairs.max()) + 1)
+        pairs = np.array([(pair.row, pair.other) for pair in self.near or []], dtype=np.intp).reshape(-1, 2)
+        return connected_rows(pairs, int(pairs.max(initial=-1)) + 1)
 
 
 def exact_duplicates(facts: pa.Table) -> tuple[list[Rows], list[Rows]]:

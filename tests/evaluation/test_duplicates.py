@@ -29,6 +29,10 @@ def test_connected_rows_are_those_that_a_walk_reaches(pairs):
     assert [rows.tolist() for rows in sets] == sorted(sorted(each) for each in {frozenset(r) for r in reached.values()})
 
 
+def test_no_pairs_connect_nothing_of_no_rows():
+    assert connected_rows(np.empty((0, 2), np.intp), 0) == []
+
+
 def test_what_comes_between_copies():
     labels = np.array(["x", "x", "y", None], dtype=object)
     groups = np.array(["1", "2", "1", None], dtype=object)

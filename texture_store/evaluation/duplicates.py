@@ -37,6 +37,8 @@ def equal_rows(keys: npt.NDArray[Any]) -> list[Rows]:
 
 def connected_rows(pairs: npt.NDArray[np.integer], num_rows: int) -> list[Rows]:
     """Sets of rows that pairs (m, 2) connect, directly or over others; each ascending, in the order of the first."""
+    if not len(pairs):
+        return []
     edges = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(num_rows, num_rows))
     number, component = connected_components(edges, directed=False)
     sizes = np.bincount(component, minlength=number)
