@@ -52,6 +52,11 @@ class EvaluationPlan:
         return [place for place, row in self.rows.items() if row["key"] not in self.done]
 
     @property
+    def is_random(self) -> bool:
+        """Whether any of the features are of random weights."""
+        return any(features.spec.is_random for one in self.sets for features in one.layers)
+
+    @property
     def keys(self) -> set[str]:
         """Of every trial that was asked for."""
         return {row["key"] for row in self.rows.values()}

@@ -15,7 +15,7 @@ from jobs.status import console_for_output
 from texture_store.errors import ObjectExistsError
 from texture_store.evaluation.claims import Claim
 from texture_store.objects import Storage, open_storage
-from texture_store.store.evaluations import evaluations_frame, read_evaluations
+from texture_store.store.evaluations import evaluations_frame, random_weights, read_evaluations
 from texture_store.store.layout import report_path
 from texture_store.store.snapshots import list_datasets
 
@@ -39,6 +39,8 @@ def frames_here(plan: EvaluationPlan, rows: "pd.DataFrame") -> dict[str, "pd.Dat
         every = evaluations_frame({dataset: read_evaluations(plan.storage, dataset)})
         every = every[(every["task"] == "classification") & every["error"].isna()]
         own = dataset == plan.request.dataset
+        # Scores of random weights are compared with each other alone.
+        every = every[random_weights(plan.storage, every) == (own and plan.is_random)]
         every = innermost(every) if own and plan.request.strict else every[~every["strict"]]
         if not len(every):
             continue

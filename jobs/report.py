@@ -77,6 +77,7 @@ def report(
     Raises TextureStoreError: the store cannot be read, or nothing can be written. What is missing in the store, and an
     archive that cannot be read, leave parts out instead.
     """
+    from jobs.report_claims import evaluations_of
     from jobs.report_pictures import PictureReader
     from texture_store.report.report_page import report_html
     from texture_store.report.report_question import choose_question
@@ -84,7 +85,7 @@ def report(
     started = time.monotonic()
     store = open_store(store_url)
     catalog = store.catalog(dataset)
-    question = choose_question(store.evaluations(dataset))
+    question = choose_question(evaluations_of(store, dataset))
     reader = PictureReader(catalog.snapshot.archive_url, _pixels(catalog, question), announce, advance)
     content = _content(store_url, catalog, question, reader, max_images)
     page = report_html(content).encode()

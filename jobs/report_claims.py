@@ -7,10 +7,17 @@ from texture_store.evaluation.claims import Claim
 from texture_store.report.evaluation_tables import claims_of
 from texture_store.report.report_content import Absent, Claims
 from texture_store.report.report_question import Question, choose_question
+from texture_store.store.evaluations import random_weights
 from texture_store.store.reader import Store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def evaluations_of(store: Store, dataset: str) -> "pd.DataFrame":
+    """The rows that a report may be about: none of features with random weights, which are for tests only."""
+    frame = store.evaluations(dataset)
+    return frame[~random_weights(store.storage, frame)]
 
 
 def claims_of_dataset(store: Store, dataset: str, question: Question) -> Sequence[Claims] | Absent:
@@ -19,7 +26,7 @@ def claims_of_dataset(store: Store, dataset: str, question: Question) -> Sequenc
         return Absent("The paper's claims are about classes; here numbers are predicted.")
     frames: dict[str, pd.DataFrame] = {dataset: question.rows}
     for other in store.datasets():
-        found = question if other == dataset else choose_question(store.evaluations(other))
+        found = question if other == dataset else choose_question(evaluations_of(store, other))
         if found is not None and not found.is_regression:
             frames[other] = found.rows
     by_protocol = {protocol: claims_of(frames, protocol) for protocol in question.protocols}

@@ -9,9 +9,10 @@ from jobs.evaluation_plan import EvaluationPlan, make_evaluation_plan
 from jobs.evaluation_report import claims_here, frames_here, write_report
 from jobs.evaluation_request import EvaluationRequest
 from tests.evaluation_rows import evaluation_row
-from tests.made_store import MadeStore
+from tests.made_store import RANDOM_SPEC, MadeStore
 from texture_store import open_store
-from texture_store.store.evaluations import write_evaluation
+from texture_store.store.evaluations import random_weights, write_evaluation
+from texture_store.store.specs import write_spec
 
 PATHS = [f"{i:02}.tif" for i in range(12)]
 LABELS = {path: "ab"[i % 2] for i, path in enumerate(PATHS)}
@@ -46,6 +47,18 @@ def test_claims_are_tested_on_the_newest_rows_of_every_dataset(plan: EvaluationP
     assert differs.test.endswith("iron conv1_2; steel conv4_3")
     assert {claim.dataset for claim in claims if "max is" in claim.text} == {"steel", "iron"}
     assert {claim.verdict for claim in claims if "max is" in claim.text} == {"undecided"}
+
+
+def test_scores_of_random_weights_stand_for_nothing(plan: EvaluationPlan) -> None:
+    write_spec(plan.storage, RANDOM_SPEC)
+    for trial in range(10):
+        row = evaluation_row("mean", "conv4_3", trial=trial, folds=(0.1, 0.1, 0.1), spec=RANDOM_SPEC.fingerprint)
+        write_evaluation(plan.storage, "steel", row | {"created": "2027-01-01T00:00:00.000+00:00"})
+    rows = open_store(plan.request.store_url).evaluations("steel")
+    assert random_weights(plan.storage, rows).sum() == 10
+    mine = rows[(rows["encoder"] == "mean") & (rows["spec"] != RANDOM_SPEC.fingerprint)]
+    found = frames_here(plan, mine)["steel"]
+    assert set(found["spec"]) == set(mine["spec"])
 
 
 def test_regression_and_failures_support_no_claim(plan: EvaluationPlan) -> None:

@@ -10,12 +10,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from schemas import EVALUATIONS
-from texture_store.errors import ObjectExistsError
+from texture_store.errors import FeaturesNotFoundError, ObjectExistsError
 from texture_store.objects import ObjectInfo, Storage
 from texture_store.store import layout
+from texture_store.store.specs import read_spec
 from texture_store.store.tables import check_rows, parquet_bytes, read_table
 
 if TYPE_CHECKING:
@@ -124,6 +127,20 @@ def evaluations_frame(tables: Mapping[str, pa.Table]) -> "pd.DataFrame":
     return pa.concat_tables([nothing, *(table.cast(nothing.schema) for table in named)]).to_pandas(
         maps_as_pydicts="strict"
     )
+
+
+def random_weights(storage: Storage, frame: "pd.DataFrame") -> npt.NDArray[np.bool_]:
+    """(n,) which rows of `evaluations_frame` are of features with random weights, which are for tests only."""
+    specs = {name for joined in frame["spec"].unique() for name in joined.split("+")}
+    is_random = {name: _is_random(storage, name) for name in specs}
+    return np.array([any(is_random[name] for name in joined.split("+")) for joined in frame["spec"]], bool)
+
+
+def _is_random(storage: Storage, spec: str) -> bool:
+    try:
+        return read_spec(storage, spec).is_random
+    except FeaturesNotFoundError:
+        return False  # scores outlive a spec that was taken away
 
 
 def _listed(storage: Storage, dataset: str) -> Iterator[tuple[str, int, ObjectInfo]]:
