@@ -15,8 +15,12 @@ _SHARD = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 _SPEC = re.compile(r"s[0-9a-f]{20,64}")
 _DICTIONARY = re.compile(r"d[0-9a-f]{20,64}")
 _EVALUATION = re.compile(r"e[0-9a-f]{24}")
+_EXPLANATION = re.compile(r"x[0-9a-f]{24}")
+_RECIPE = re.compile(r"[a-z][a-z0-9]{0,40}-[0-9a-f]{20}")
 _REPORT = re.compile(r"[a-z][a-z0-9_-]{0,99}\.[a-z]{2,5}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+EXPLANATIONS = ("importances", "characteristics", "typical", "map", "exemplars", "heat_maps", "neighbours")
+"""Tables of STORE/explanations/."""
 _TABLES = ("micrographs", "features", "rejected", "samples", "folds", "dictionaries")
 
 
@@ -169,6 +173,51 @@ def parse_evaluation_path(path: str) -> tuple[str, int] | None:
     """(key, failure) of an evaluation's path, failure 0 for scores; None for any other path."""
     found = re.fullmatch(r"evaluations/[^/]+/(e[0-9a-f]{24})(?:\.failed-([1-9][0-9]{0,8}))?\.parquet", path)
     return None if found is None else (found[1], int(found[2] or 0))
+
+
+def explanations_folder(dataset: str) -> str:
+    """The folder of what explain found out about a dataset."""
+    return f"explanations/dataset={check_dataset(dataset)}"
+
+
+def explanation_path(dataset: str, table: str, key: str) -> str:
+    """The answer to one question, rows of one of EXPLANATIONS."""
+    if table not in EXPLANATIONS:
+        raise InvalidNameError(f"{table}: no such explanation")
+    return f"{explanations_folder(dataset)}/{table}-{_checked(_EXPLANATION, key, 'explanation')}.parquet"
+
+
+def parse_explanation_path(path: str) -> tuple[str, str] | None:
+    """(table, key) of an explanation's path; None for any other path."""
+    found = re.fullmatch(r"explanations/[^/]+/([a-z_]+)-(x[0-9a-f]{24})\.parquet", path)
+    return None if found is None or found[1] not in EXPLANATIONS else (found[1], found[2])
+
+
+def textures_folder(weights: str = "", layer: Layer | None = None, recipe: str = "") -> str:
+    """The folder of all textures; of those of some weights (digest); of a layer; of a recipe (key)."""
+    parts = ["textures"]
+    if weights:
+        parts.append(_checked(_DIGEST, weights, "weights"))
+    if layer is not None:
+        parts.append(f"layer={_layer(layer)}")
+    if recipe:
+        parts.append(f"recipe={_checked(_RECIPE, recipe, 'recipe')}")
+    return "/".join(parts)
+
+
+def texture_path(weights: str, layer: Layer, recipe: str, number: int) -> str:
+    """The texture of one filter, which are numbered from 0."""
+    return f"{textures_folder(weights, layer, recipe)}/{_number(number + 1) - 1}.parquet"
+
+
+def parse_texture_path(path: str) -> tuple[str, str, str, int] | None:
+    """(weights, layer, recipe key, filter) of a texture's path; None for any other path."""
+    found = re.fullmatch(
+        r"textures/([0-9a-f]{64})/layer=([a-z0-9_]+)/recipe=([a-z0-9]+-[0-9a-f]{20})/(0|[1-9][0-9]{0,5})\.parquet", path
+    )
+    if found is None or found[2] not in get_args(Layer):
+        return None
+    return found[1], found[2], found[3], int(found[4])
 
 
 def report_path(dataset: str, name: str) -> str:

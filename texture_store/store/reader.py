@@ -1,7 +1,7 @@
 """Opening a store and asking it: datasets, snapshots, images, features, SQL."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,13 @@ from texture_store.spec import Encoder, FeatureSpec, Layer
 from texture_store.store.catalog import Catalog, CommittedFile
 from texture_store.store.choice import choose_spec, default_spec
 from texture_store.store.evaluations import evaluations_frame, read_evaluations
+from texture_store.store.explained import explanations_frame, read_explanations
 from texture_store.store.features import Features
 from texture_store.store.members import read_members
 from texture_store.store.opening import open_for_reading
 from texture_store.store.snapshots import latest_snapshot, list_datasets, list_snapshots, read_snapshot
 from texture_store.store.status import DatasetStatus, dataset_status
+from texture_store.store.textures import read_textures, textures_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,6 +130,74 @@ class Store:
         names = self.datasets() if dataset is None else [dataset]
         return evaluations_frame({name: read_evaluations(self.storage, name) for name in names})
 
+    def importances(
+        self, dataset: str, *, label_column: str | None = None, snapshot: int | None = None, every: bool = False
+    ) -> "pd.DataFrame":
+        """What the forests rely on, one row a filter (schemas.IMPORTANCES), the most important ones first.
+
+        Those that explain wrote last, of this label column or snapshot if one is given; `every`: all that there are.
+        Empty before the first. Raises DatasetNotFoundError, as all of these do.
+        """
+        return self._explained(dataset, "importances", every, label_column=label_column, snapshot=snapshot)
+
+    def characteristics(
+        self, dataset: str, *, label_column: str | None = None, snapshot: int | None = None, every: bool = False
+    ) -> "pd.DataFrame":
+        """How characteristic each filter is of each class, one row each (schemas.CHARACTERISTICS); as `importances`."""
+        return self._explained(dataset, "characteristics", every, label_column=label_column, snapshot=snapshot)
+
+    def typical(
+        self, dataset: str, *, label_column: str | None = None, snapshot: int | None = None, every: bool = False
+    ) -> "pd.DataFrame":
+        """How usual each image is in its class and in the dataset (schemas.TYPICAL), by path; as `importances`."""
+        return self._explained(dataset, "typical", every, label_column=label_column, snapshot=snapshot)
+
+    def map(
+        self,
+        dataset: str,
+        *,
+        method: str | None = None,
+        label_column: str | None = None,
+        snapshot: int | None = None,
+        every: bool = False,
+    ) -> "pd.DataFrame":
+        """A map of the dataset in two dimensions, one row an image (schemas.MAP_POINTS), by path; as `importances`."""
+        return self._explained(dataset, "map", every, method=method, label_column=label_column, snapshot=snapshot)
+
+    def exemplars(
+        self, dataset: str, *, layer: Layer | None = None, number: int | None = None, every: bool = False
+    ) -> "pd.DataFrame":
+        """The micrographs that filters are most active on, with patches, as JPEG and PNG bytes (schemas.EXEMPLARS).
+
+        Of all filters that explain looked at, or those of a layer, or one `number`; of each what was written last.
+        """
+        return self._explained(dataset, "exemplars", every, layer=layer, filter=number)
+
+    def heat_maps(
+        self, dataset: str, *, path: str | None = None, layer: Layer | None = None, every: bool = False
+    ) -> "pd.DataFrame":
+        """Activations of filters over micrographs, as PNG bytes, beside the micrographs (schemas.HEAT_MAPS)."""
+        return self._explained(dataset, "heat_maps", every, path=path, layer=layer)
+
+    def neighbours(self, dataset: str, *, path: str | None = None, every: bool = False) -> "pd.DataFrame":
+        """The micrographs nearest to those that explain was asked about (schemas.NEIGHBOURS), nearest first."""
+        return self._explained(dataset, "neighbours", every, asked_path=path)
+
+    def textures(
+        self,
+        *,
+        weights: str | None = None,
+        layer: Layer | None = None,
+        filters: Collection[int] | None = None,
+        recipe: str | None = None,
+    ) -> "pd.DataFrame":
+        """Pictures that filters answer to most, as PNG bytes (schemas.TEXTURES), with the column `gain`.
+
+        Of all datasets, since they are of the weights alone: all that were made, or those of some weights (their digest
+        in a spec), a layer, filters, a recipe (better, paper).
+        """
+        return textures_frame(read_textures(self.storage, weights=weights, layer=layer, filters=filters, recipe=recipe))
+
     def duckdb(self, *, read_only: bool = False) -> "DuckDBPyConnection":
         """A DuckDB connection of its own (in memory) with views of all datasets at their current snapshots.
 
@@ -143,6 +213,10 @@ class Store:
     def status(self, dataset: str) -> DatasetStatus:
         """How far a dataset is: indexed, featurized, rejected and pending, for each spec, encoder and layer."""
         return dataset_status(self.catalog(dataset))
+
+    def _explained(self, dataset: str, table: str, every: bool, **equal: object) -> "pd.DataFrame":
+        self.snapshots(dataset)
+        return explanations_frame(read_explanations(self.storage, dataset, table), table, every=every, **equal)
 
     def catalog(self, dataset: str, snapshot: int | None = None) -> Catalog:
         """What the commits say about one dataset now."""
