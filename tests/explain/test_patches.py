@@ -1,0 +1,157 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from texture_store.errors import DimensionMismatchError, UsageError
+from texture_store.explain.heat_map import enlarge
+from texture_store.explain.patches import DEFAULT_SIDES_PX, Patch, best_patch, file_box, highest_rows
+from texture_store.explain.positions import RECEPTIVE_FIELDS_PX, STRIDES, map_shape
+from texture_store.micrograph.reading import read_micrograph
+from texture_store.spec import LAYERS, Layer, PixelSpec
+
+
+def activation(layer: Layer, height: int, width: int, *, seed: int = 0, sparse: bool = False) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    values = generator.exponential(100, map_shape(layer, height, width)).astype(np.float32)
+    return values * (generator.random(values.shape) < 0.02) if sparse else values
+
+
+def by_trying_all(values: np.ndarray, layer: Layer, height: int, width: int, side: int) -> np.ndarray:
+    """The mean over the pixels of each square, each pixel having the value of its cell: the definition, in float64."""
+    cells = enlarge(values, layer, height, width, smooth=False).astype(np.float64)
+    return np.lib.stride_tricks.sliding_window_view(cells, (side, side)).mean(axis=(2, 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    layer=st.sampled_from(LAYERS),
+    height=st.integers(32, 70),
+    width=st.integers(32, 70),
+    side=st.integers(1, 80),
+    seed=st.integers(0, 2**32),
+    sparse=st.booleans(),
+)
+def test_no_square_of_the_picture_has_a_higher_mean(
+    layer: Layer, height: int, width: int, side: int, seed: int, sparse: bool
+) -> None:
+    values = activation(layer, height, width, seed=seed, sparse=sparse)
+    patch = best_patch(values, layer, height, width, side=side)
+    assert patch.side == min(side, height, width)
+    assert 0 <= patch.left <= width - patch.side
+    assert 0 <= patch.top <= height - patch.side
+    means = by_trying_all(values, layer, height, width, patch.side)
+    np.testing.assert_allclose(means[patch.top, patch.left], means.max(), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(patch.mean_activation, means.max(), rtol=1e-9, atol=1e-9)
+
+
+def test_the_mean_of_a_patch_of_whole_cells_is_the_mean_over_its_positions() -> None:
+    values = np.zeros((64, 64), np.float32)
+    values[20:32, 40:52] = np.random.default_rng(0).uniform(1, 2, (12, 12))
+    patch = best_patch(values, "conv4_3", 512, 512)
+    assert patch.box == (40 * 8, 20 * 8, 52 * 8, 32 * 8)
+    np.testing.assert_allclose(patch.mean_activation, values[20:32, 40:52].astype(np.float64).mean(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_lone_structure_lies_in_the_middle_of_its_patch(layer: Layer) -> None:
+    values = np.zeros(map_shape(layer, 500, 640), np.float32)
+    row, column = values.shape[0] // 2, values.shape[1] // 3
+    values[row, column] = 7
+    patch = best_patch(values, layer, 500, 640)
+    stride, middle = STRIDES[layer], patch.side / 2
+    assert abs(patch.top + middle - (row + 0.5) * stride) <= 2
+    assert abs(patch.left + middle - (column + 0.5) * stride) <= 2
+
+
+def test_a_structure_at_the_edge_has_its_patch_inside_the_picture() -> None:
+    for row, column in ((0, 0), (0, 62), (61, 0), (61, 62)):
+        values = np.zeros((62, 63), np.float32)  # of 501 x 507 px: 5 and 3 px are left out by pooling
+        values[row, column] = 1
+        patch = best_patch(values, "conv4_3", 501, 507, side=100)
+        assert (patch.left, patch.top) == (0 if column == 0 else 407, 0 if row == 0 else 401)
+
+
+def test_equal_squares_come_by_row_and_column() -> None:
+    assert best_patch(np.full((64, 64), 3, np.float32), "conv4_3", 512, 512) == Patch(0, 0, 96, 3.0)
+    assert best_patch(np.zeros((64, 64), np.float32), "conv4_3", 512, 512).box == (0, 0, 96, 96)
+
+
+def test_a_patch_is_cut_from_the_picture_it_lies_in() -> None:
+    picture = np.arange(80 * 70).reshape(80, 70)
+    np.testing.assert_array_equal(Patch(5, 10, 32, 0.0).cut(picture), picture[10:42, 5:37])
+
+
+def test_a_patch_is_about_as_large_as_the_receptive_field_and_at_least_64_px() -> None:
+    for layer, side in DEFAULT_SIDES_PX.items():
+        assert side % STRIDES[layer] == 0
+        assert side == 64 or abs(side - RECEPTIVE_FIELDS_PX[layer]) <= STRIDES[layer] / 2
+    assert best_patch(np.ones((2, 3), np.float32), "conv5_3", 40, 50).side == 40
+
+
+def test_a_patch_of_no_pixels_or_of_another_picture_is_refused() -> None:
+    with pytest.raises(UsageError, match="a patch of 0 px cannot be"):
+        best_patch(np.ones((64, 64), np.float32), "conv4_3", 512, 512, side=0)
+    with pytest.raises(DimensionMismatchError, match=r"not \(64, 64\)"):
+        best_patch(np.ones((64, 64), np.float32), "conv4_3", 512, 520)
+
+
+@settings(max_examples=100)
+@given(values=st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0]), min_size=1, max_size=30), count=st.integers(0, 35))
+def test_images_come_by_mean_activation_and_equal_ones_by_row(values: list[float], count: int) -> None:
+    means = np.array([[-1.0, value] for value in values], np.float32)
+    rows = highest_rows(means, 1, count)
+    expected = sorted(range(len(values)), key=lambda row: (-values[row], row))[:count]
+    assert rows.tolist() == expected
+
+
+def test_images_without_a_mean_are_left_out() -> None:
+    means = np.array([[np.nan], [1.0], [np.inf], [np.nan], [2.0]])
+    assert highest_rows(means, 0, 10).tolist() == [2, 4, 1]
+    assert highest_rows(np.empty((0, 5)), 4, 10).tolist() == []
+
+
+def test_a_filter_that_the_features_do_not_have_is_refused() -> None:
+    for number in (-1, 5):
+        with pytest.raises(UsageError, match=f"there is no filter {number} among these 5"):
+            highest_rows(np.zeros((3, 5)), number, 1)
+    with pytest.raises(DimensionMismatchError, match=r"\(images, filters\), not \(5,\)"):
+        highest_rows(np.zeros(5), 0, 1)
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop"])
+@pytest.mark.parametrize("size", ["256x256", "300x200", "200x301", "native"])
+@pytest.mark.parametrize("shape", [(523, 645), (484, 301), (400, 400)])
+def test_a_box_is_found_again_in_the_file(fit: str, size: str, shape: tuple[int, int]) -> None:
+    """A bright rectangle in the file is seen in a box whose place in the file is that rectangle."""
+    height, width = shape
+    left, top = width // 2 - 50, height // 2 - 20
+    right, bottom = left + 60, top + 70
+    whole = np.full((height + 30, width), 60, np.uint8)
+    whole[top:bottom, left:right] = 255
+    encoded = io.BytesIO()
+    Image.fromarray(whole).save(encoded, "PNG")
+    micrograph = read_micrograph(encoded.getvalue(), PixelSpec(size=size, fit=fit, databar="30"))
+    # Where it is seen to a fraction of a pixel: those at its rim are bright by the part that it covers.
+    share = (micrograph.seen - 60.0).clip(0, 195) / 195
+    edges = []
+    for axis in (0, 1):
+        profile = share.max(axis=axis)
+        middle = (profile * (np.arange(len(profile)) + 0.5)).sum() / profile.sum()
+        edges += [middle - profile.sum() / 2, middle + profile.sum() / 2]
+    seen_box = (edges[0], edges[2], edges[1], edges[3])
+    np.testing.assert_allclose(file_box(seen_box, micrograph.facts), (left, top, right, bottom), rtol=0, atol=0.6)
+
+
+def test_the_whole_seen_picture_is_all_that_was_kept_or_its_crop() -> None:
+    common = {"width": 645, "height": 522, "databar_top": 484}
+    stretched = common | {"seen_width": 512, "seen_height": 512, "px_per_px_x": 645 / 512, "px_per_px_y": 484 / 512}
+    np.testing.assert_allclose(file_box((0, 0, 512, 512), stretched), (0, 0, 645, 484))
+    scale = 484 / 512
+    cropped = common | {"seen_width": 512, "seen_height": 512, "px_per_px_x": scale, "px_per_px_y": scale}
+    np.testing.assert_allclose(file_box((0, 0, 512, 512), cropped), (80, 0, 564, 484))
+    whole = common | {"databar_top": None, "seen_width": 645, "seen_height": 522, "px_per_px_x": 1, "px_per_px_y": 1}
+    assert file_box((3, 4, 67, 68), whole) == (3, 4, 67, 68)

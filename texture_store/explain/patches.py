@@ -1,0 +1,119 @@
+"""Real pictures for a filter: the images of highest mean activation, and where in them it is highest.
+
+Images are ranked by the mean, which is the feature that a forest sees. The single highest activation picks dust and
+scratches instead.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from texture_store.errors import DimensionMismatchError, UsageError
+from texture_store.explain.heat_map import enlarge
+from texture_store.explain.positions import RECEPTIVE_FIELDS_PX, STRIDES, Box
+from texture_store.spec import LAYERS, Layer
+
+MIN_PATCH_SIDE_PX = 64
+"""Less shows no structure to the eye, though the first layers look at 5 and 14 px only."""
+
+DEFAULT_SIDES_PX: dict[Layer, int] = {
+    layer: max(MIN_PATCH_SIDE_PX, round(RECEPTIVE_FIELDS_PX[layer] / STRIDES[layer]) * STRIDES[layer])
+    for layer in LAYERS
+}
+"""The receptive field in whole strides, at least 64 px: 64, 64, 64, 64, 96 and 192 px."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A square of the seen picture, in px."""
+
+    left: int
+    top: int
+    side: int
+    mean_activation: float
+    """Over the positions in it, each weighted by the part of its cell that the patch covers."""
+
+    @property
+    def box(self) -> Box:
+        """left, top, right, bottom in px of the seen picture."""
+        return self.left, self.top, self.left + self.side, self.top + self.side
+
+    def cut(self, picture: np.ndarray) -> np.ndarray:
+        """Its part of the seen picture (H, W): (side, side)."""
+        return picture[self.top : self.top + self.side, self.left : self.left + self.side]
+
+
+def highest_rows(means: np.ndarray, filter_number: int, count: int) -> np.ndarray:
+    """The images of highest mean activation of a filter: int64 (at most `count`,) rows of `means`, the highest first.
+
+    `means` are the features `mean` of one layer, float (N, D). Equal ones come by row. Rows that are not a number are
+    left out.
+
+    Raises DimensionMismatchError unless `means` is (N, D), and UsageError for a filter that it does not have.
+    """
+    if means.ndim != 2:
+        raise DimensionMismatchError(f"mean features are (images, filters), not {means.shape}")
+    if not 0 <= filter_number < means.shape[1]:
+        raise UsageError(f"there is no filter {filter_number} among these {means.shape[1]}; count from 0")
+    values = means[:, filter_number]
+    order = np.argsort(-values, kind="stable")  # NaN last
+    return order[: int((~np.isnan(values)).sum())][: max(count, 0)]
+
+
+def best_patch(activation: np.ndarray, layer: Layer, height: int, width: int, *, side: int | None = None) -> Patch:
+    """The square of highest mean activation in a seen picture of height x width px; it lies inside the picture.
+
+    `activation` is a filter's map float (h, w), `side` is in px (default: DEFAULT_SIDES_PX) and at most that of the
+    picture. All places are tried, pixel by pixel. Among equal ones the one whose middle half has the highest mean, then
+    whose middle quarter has, and so on: a lone structure lies in the middle and not in a corner. Then the first by row
+    and column.
+
+    Raises DimensionMismatchError when the map is not one of such a picture, UsageError for a side under 1 px.
+    """
+    if side is not None and side < 1:
+        raise UsageError(f"a patch of {side} px cannot be; take 1 px and more")
+    whole = side = min(side or DEFAULT_SIDES_PX[layer], height, width)
+    values = enlarge(activation, layer, height, width, smooth=False).astype(np.float64)
+    sums, rounding = _integral(values), _ROUNDING * np.abs(values).sum()
+    means = _box_means(sums, side)
+    tops, lefts = np.nonzero(means >= means.max() - rounding / side**2)
+    mean_activation = float(means[tops[0], lefts[0]])
+    while len(tops) > 1 and side > 1:
+        side //= 2
+        inset = (whole - side) // 2
+        nested = _box_means(sums, side)[tops + inset, lefts + inset]
+        best = nested >= nested.max() - rounding / side**2
+        tops, lefts = tops[best], lefts[best]
+    return Patch(int(lefts[0]), int(tops[0]), whole, mean_activation)
+
+
+def file_box(box: Box, facts: Mapping[str, Any]) -> Box:
+    """The part of the file's own picture that a box of the seen picture shows, in px of the file.
+
+    `facts` are columns of schemas.MICROGRAPHS: rows from `databar_top` on were cut, what was left was seen whole or as
+    its centre crop, and a seen pixel is px_per_px_x x px_per_px_y px of the file.
+    """
+    kept_height = facts["height"] if facts["databar_top"] is None else facts["databar_top"]
+    scale_x, scale_y = facts["px_per_px_x"], facts["px_per_px_y"]
+    # Whole numbers again: the scales are quotients of them. A crop's odd pixel stays at the right and at the bottom.
+    left_cut = (facts["width"] - round(scale_x * facts["seen_width"])) // 2
+    top_cut = (kept_height - round(scale_y * facts["seen_height"])) // 2
+    left, top, right, bottom = box
+    return left_cut + left * scale_x, top_cut + top * scale_y, left_cut + right * scale_x, top_cut + bottom * scale_y
+
+
+_ROUNDING = 1e-12
+"""Of the sum of a whole picture: sums of boxes that are closer are equal but for the rounding of differences."""
+
+
+def _integral(values: np.ndarray) -> np.ndarray:
+    """Sums over all rows above and columns left of each corner: (H, W) to (H + 1, W + 1)."""
+    return np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+
+
+def _box_means(sums: np.ndarray, side: int) -> np.ndarray:
+    """The mean of each square of that side, by the row and column it begins at."""
+    boxes = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    return np.asarray(boxes / side**2)
