@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import conv2d, max_pool2d, relu
 
 from texture_store.backbone import vgg16
-from texture_store.backbone.vgg16 import VGG16, has_native_bfloat16
+from texture_store.backbone.vgg16 import VGG16, fixed_kernels, has_native_bfloat16
 from texture_store.backbone.weights import Weights
 from texture_store.encoding.encode import encode
 from texture_store.errors import DimensionMismatchError, InvalidSpecError
@@ -206,3 +206,56 @@ def test_a_gpu_agrees_with_the_cpu_and_with_itself(some_weights: Weights) -> Non
         for encoder in ENCODERS:
             np.testing.assert_allclose(vectors[encoder], by_cpu[encoder], rtol=0, atol=1e-5 * by_cpu[encoder].max())
             np.testing.assert_array_equal(vectors[encoder], again[encoder])
+
+
+def _received(pictures: torch.Tensor) -> torch.Tensor:
+    return pictures.float().unsqueeze(1) - torch.tensor([123.68, 116.779, 103.939]).view(3, 1, 1)
+
+
+def test_preactivations_are_the_maps_before_relu(some_weights: Weights) -> None:
+    network = VGG16(some_weights, precision="float32")
+    pictures = _pictures(2)
+    for layer, maps in network.feature_maps(pictures, NETWORK_LAYERS):
+        before = network.preactivations(_received(pictures).contiguous(memory_format=torch.channels_last), layer)
+        assert before.min() < 0
+        assert torch.equal(before.relu(), maps), layer
+
+
+def test_gradients_to_the_input_are_those_of_the_definition_in_float64(some_weights: Weights) -> None:
+    network = VGG16(some_weights, precision="float32")
+    received = _received(_pictures(1, 40, 33)).requires_grad_()
+    exact = received.detach().double().requires_grad_()
+    values, place = exact, 0
+    for layer, convolutions in zip(NETWORK_LAYERS, (2, 2, 3, 3, 3), strict=True):
+        for _ in range(convolutions):
+            kernel, bias = (some_weights.tensors[f"features.{place}.{kind}"].double() for kind in ("weight", "bias"))
+            values = relu(conv2d(values, kernel, bias, padding=1))
+            place += 2
+        with fixed_kernels("float32"):
+            (found,) = torch.autograd.grad(network.preactivations(received, layer).relu()[:, 3].mean(), received)
+        (expected,) = torch.autograd.grad(values[:, 3].mean(), exact, retain_graph=True)
+        assert expected.abs().max() > 0
+        # A position on the edge of a ReLU or of a tie may fall to the other side, so the norm is what is close.
+        assert (found.double() - expected).norm() < 1e-4 * expected.norm(), layer
+        values = max_pool2d(values, 2)
+        place += 1
+
+
+@pytest.mark.parametrize(("layer", "message"), [("input", "layer input"), ("conv9_9", "layer conv9_9")])
+def test_layers_without_a_convolution_have_no_preactivations(some_weights: Weights, layer: Layer, message: str) -> None:
+    with pytest.raises(InvalidSpecError, match=message):
+        VGG16(some_weights, precision="float32").preactivations(_received(_pictures(1)), layer)
+
+
+def test_gradients_are_of_float32_networks_alone(some_weights: Weights) -> None:
+    with pytest.raises(InvalidSpecError, match="not bfloat16"):
+        VGG16(some_weights, precision="bfloat16").preactivations(_received(_pictures(1)), "conv1_2")
+
+
+@pytest.mark.parametrize(
+    "received",
+    [torch.zeros(1, 3, 31, 64), torch.zeros(1, 1, 64, 64), torch.zeros(3, 64, 64), torch.zeros(1, 3, 64, 64).double()],
+)
+def test_arrays_that_the_network_does_not_receive_are_refused(some_weights: Weights, received: torch.Tensor) -> None:
+    with pytest.raises(DimensionMismatchError, match="receives float32"):
+        VGG16(some_weights, precision="float32").preactivations(received, "conv1_2")

@@ -31,7 +31,7 @@ from torch.nn.functional import conv2d, max_pool2d
 from texture_store.backbone.lineage import CONV_INDICES
 from texture_store.backbone.weights import Weights
 from texture_store.errors import DimensionMismatchError, InvalidSpecError
-from texture_store.spec import LAYERS, MIN_SIDE_PX, Layer, Precision
+from texture_store.spec import LAYERS, MIN_SIDE_PX, NETWORK_LAYERS, Layer, Precision
 
 MEANS_RGB = (123.68, 116.779, 103.939)
 """Mean grey values of ImageNet that the Caffe model was trained with (Keras' preprocess_input, mode `caffe`)."""
@@ -127,12 +127,43 @@ class VGG16:
         for number, (layer, indices) in enumerate(_BLOCKS[: wanted[-1] + 1]):
             if number > 0:
                 maps_BDHW = max_pool2d(maps_BDHW, 2)
-            with _fixed_kernels(self._precision):
+            with fixed_kernels(self._precision):
                 for index in indices:
                     kernel, bias = self._convolutions[index]
                     maps_BDHW = self._rounded(conv2d(maps_BDHW, kernel, bias, padding=1).relu_())
             if number in wanted:
                 yield layer, maps_BDHW
+
+    def preactivations(self, input_BCHW: torch.Tensor, layer: Layer) -> torch.Tensor:
+        """What the layer's last convolution gives, float32 (B, D, H', W'), with gradients to the input allowed.
+
+        Takes what the network receives, float32 (B, 3, H, W) on the network's device: RGB, grey values 0..255 less
+        MEANS_RGB. After ReLU it is what feature_maps gives. A gradient is taken inside `fixed_kernels`, as a backward
+        pass reads the switches of the process when it runs.
+
+        Raises DimensionMismatchError for other arrays, InvalidSpecError for `input` and unknown layers and for a
+        network that is not float32.
+        """
+        if layer not in NETWORK_LAYERS:
+            raise InvalidSpecError(f"no convolution makes layer {layer}; the layers are {' '.join(NETWORK_LAYERS)}")
+        if self._precision != "float32":
+            raise InvalidSpecError(f"gradients need a network of precision float32, not {self._precision}")
+        shape = tuple(input_BCHW.shape)
+        if input_BCHW.dtype != torch.float32 or len(shape) != 4 or shape[1] != 3 or min(shape[2:]) < MIN_SIDE_PX:
+            raise DimensionMismatchError(
+                f"the network receives float32 (B, 3, H, W), {MIN_SIDE_PX} px and more, not {input_BCHW.dtype} {shape}"
+            )
+        maps_BDHW = input_BCHW
+        with fixed_kernels(self._precision):
+            for block, indices in _BLOCKS:
+                for index in indices:
+                    kernel, bias = self._convolutions[index]
+                    before_BDHW = conv2d(maps_BDHW, kernel, bias, padding=1)
+                    maps_BDHW = before_BDHW.relu()
+                if block == layer:
+                    break
+                maps_BDHW = max_pool2d(maps_BDHW, 2)
+        return before_BDHW
 
     @property
     def _kernel_precision(self) -> str:
@@ -183,7 +214,7 @@ def _check(pixels_BHW: torch.Tensor, layers: Collection[Layer]) -> None:
 
 
 @contextmanager
-def _fixed_kernels(precision: Precision) -> Iterator[None]:
+def fixed_kernels(precision: Precision) -> Iterator[None]:
     """Float32 that is float32 (or TF32 where asked for), and kernels that do not change from run to run.
 
     The switches are the process's own, so they are put back at once.
