@@ -34,18 +34,22 @@ def by_trying_all(values: np.ndarray, layer: Layer, height: int, width: int, sid
     side=st.integers(1, 80),
     seed=st.integers(0, 2**32),
     sparse=st.booleans(),
+    margin=st.integers(0, 40),
 )
 def test_no_square_of_the_picture_has_a_higher_mean(
-    layer: Layer, height: int, width: int, side: int, seed: int, sparse: bool
+    layer: Layer, height: int, width: int, side: int, seed: int, sparse: bool, margin: int
 ) -> None:
     values = activation(layer, height, width, seed=seed, sparse=sparse)
-    patch = best_patch(values, layer, height, width, side=side)
+    patch = best_patch(values, layer, height, width, side=side, margin=margin)
     assert patch.side == min(side, height, width)
-    assert 0 <= patch.left <= width - patch.side
-    assert 0 <= patch.top <= height - patch.side
+    margin = min(margin, (min(height, width) - patch.side) // 2)
+    left, top, right, bottom = patch.box
+    assert margin <= left < right <= width - margin
+    assert margin <= top < bottom <= height - margin
     means = by_trying_all(values, layer, height, width, patch.side)
-    np.testing.assert_allclose(means[patch.top, patch.left], means.max(), rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(patch.mean_activation, means.max(), rtol=1e-9, atol=1e-9)
+    highest = means[margin : len(means) - margin, margin : means.shape[1] - margin].max()
+    np.testing.assert_allclose(means[patch.top, patch.left], highest, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(patch.mean_activation, highest, rtol=1e-9, atol=1e-9)
 
 
 def test_the_mean_of_a_patch_of_whole_cells_is_the_mean_over_its_positions() -> None:
@@ -71,13 +75,24 @@ def test_a_structure_at_the_edge_has_its_patch_inside_the_picture() -> None:
     for row, column in ((0, 0), (0, 62), (61, 0), (61, 62)):
         values = np.zeros((62, 63), np.float32)  # of 501 x 507 px: 5 and 3 px are left out by pooling
         values[row, column] = 1
-        patch = best_patch(values, "conv4_3", 501, 507, side=100)
+        patch = best_patch(values, "conv4_3", 501, 507, side=100, margin=0)
         assert (patch.left, patch.top) == (0 if column == 0 else 407, 0 if row == 0 else 401)
 
 
+def test_what_padding_does_at_the_edge_is_no_exemplar() -> None:
+    values = np.zeros((64, 64), np.float32)
+    values[:3], values[-3:], values[:, :3], values[:, -3:] = 9, 9, 9, 9
+    values[30:34, 40:44] = 1
+    left, top, right, bottom = best_patch(values, "conv4_3", 512, 512).box
+    assert left <= 40 * 8 < 44 * 8 <= right
+    assert top <= 30 * 8 < 34 * 8 <= bottom
+    left, top, _, _ = best_patch(values, "conv4_3", 512, 512, margin=0).box
+    assert 0 in (left, top)
+
+
 def test_equal_squares_come_by_row_and_column() -> None:
-    assert best_patch(np.full((64, 64), 3, np.float32), "conv4_3", 512, 512) == Patch(0, 0, 96, 3.0)
-    assert best_patch(np.zeros((64, 64), np.float32), "conv4_3", 512, 512).box == (0, 0, 96, 96)
+    assert best_patch(np.full((64, 64), 3, np.float32), "conv4_3", 512, 512) == Patch(24, 24, 96, 3.0)
+    assert best_patch(np.zeros((64, 64), np.float32), "conv4_3", 512, 512, margin=0).box == (0, 0, 96, 96)
 
 
 def test_a_patch_is_cut_from_the_picture_it_lies_in() -> None:
@@ -89,12 +104,15 @@ def test_a_patch_is_about_as_large_as_the_receptive_field_and_at_least_64_px() -
     for layer, side in DEFAULT_SIDES_PX.items():
         assert side % STRIDES[layer] == 0
         assert side == 64 or abs(side - RECEPTIVE_FIELDS_PX[layer]) <= STRIDES[layer] / 2
-    assert best_patch(np.ones((2, 3), np.float32), "conv5_3", 40, 50).side == 40
+    for height, width, side in ((512, 512, 192), (200, 300, 100), (100, 100, 64), (40, 50, 40)):
+        values = np.ones(map_shape("conv5_3", height, width), np.float32)
+        assert best_patch(values, "conv5_3", height, width).side == side
 
 
 def test_a_patch_of_no_pixels_or_of_another_picture_is_refused() -> None:
-    with pytest.raises(UsageError, match="a patch of 0 px cannot be"):
-        best_patch(np.ones((64, 64), np.float32), "conv4_3", 512, 512, side=0)
+    for wrong in ({"side": 0}, {"margin": -1}):
+        with pytest.raises(UsageError, match="a side of 1 px and more and a margin of 0 px and more"):
+            best_patch(np.ones((64, 64), np.float32), "conv4_3", 512, 512, **wrong)
     with pytest.raises(DimensionMismatchError, match=r"not \(64, 64\)"):
         best_patch(np.ones((64, 64), np.float32), "conv4_3", 512, 520)
 
