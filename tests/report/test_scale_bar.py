@@ -87,3 +87,11 @@ def test_the_drawn_bar_is_as_long_as_it_says_on_any_background(grey: int) -> Non
 
 def test_without_a_scale_there_is_no_bar() -> None:
     assert not axes_of(np.zeros((64, 64), np.uint8), PixelShape(0.8, None)).artists
+
+
+@pytest.mark.parametrize(("height", "width", "aspect"), [(100, 1000, 1.0), (1000, 100, 1.0), (512, 512, 0.75)])
+def test_the_bar_is_half_as_thick_as_its_text_in_flat_and_tall_pictures(height: int, width: int, aspect: float) -> None:
+    axes = axes_of(np.zeros((height, width), np.uint8), PixelShape(aspect, 1.0))
+    (bar,) = (artist for artist in axes.artists if isinstance(artist, AnchoredSizeBar))
+    thickness = bar.size_bar.get_children()[0].get_window_extent().height
+    np.testing.assert_allclose(thickness, 0.5 * 8 * 100 / 72, rtol=0.01)

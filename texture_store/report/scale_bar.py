@@ -12,8 +12,9 @@ from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
 _LONGEST_SHARE = 1 / 3
 """Of the picture's width."""
-_THICKNESS = 0.012
-"""Of the picture's height."""
+_THICKNESS = 0.5
+"""Of the text's size."""
+_POINTS_PER_INCH = 72
 _LEAST_UM, _MOST_UM = 1e-6, 1e9
 """Um per px outside of this are no microscope's: metadata that went wrong."""
 
@@ -77,7 +78,7 @@ def show_micrograph(
         length_um / shape.um_per_px,
         length_text(length_um),
         loc="lower right",
-        size_vertical=height * _THICKNESS,
+        size_vertical=_THICKNESS * text_size * _px_per_point(axes, width, height * shape.aspect) / shape.aspect,
         color="white",
         fill_bar=True,
         pad=0.35,
@@ -90,6 +91,15 @@ def show_micrograph(
     # On black that lets little through: a white bar alone is lost on bright micrographs, a black one on dark ones.
     bar.patch.set(facecolor="black", edgecolor="none", alpha=0.65)
     axes.add_artist(bar)
+
+
+def _px_per_point(axes: Axes, width: float, height: float) -> float:
+    """Px of a picture of width x height (square) px on a point of paper, when it is fitted into the axes."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None, "axes that are drawn on are in a figure"
+    room = axes.get_position(original=True)
+    inches_x, inches_y = figure.get_size_inches() * room.size
+    return float(max(width / inches_x, height / inches_y)) / _POINTS_PER_INCH
 
 
 def _scale(value: object) -> float | None:
