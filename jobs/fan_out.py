@@ -11,18 +11,26 @@ Result = TypeVar("Result")
 
 
 def fan_out(
-    function: Callable[..., Result], arguments: Mapping[Key, tuple[Any, ...]], *, doing: str, unit: str
+    function: Callable[..., Result],
+    arguments: Mapping[Key, tuple[Any, ...]],
+    *,
+    doing: str,
+    unit: str,
+    sizes: Mapping[Key, int] | None = None,
+    num_gpus: float = 0,
 ) -> dict[Key, Result]:
     """`function(*arguments)` for each key, begun in their order, on the connected Ray.
 
+    `sizes`: how many units each is, where that is not one. `num_gpus` that each needs beside its core.
     A TextureStoreError of one is raised as it is; what has not begun then does not begin.
     """
     import ray
 
-    task: Any = ray.remote(num_cpus=1)(function)
+    task: Any = ray.remote(num_cpus=1, num_gpus=num_gpus)(function)
     waiting = {task.remote(*values): key for key, values in arguments.items()}
     found: dict[Key, Result] = {}
-    with progress(doing, total=len(waiting), unit=unit) as bar:
+    total = sum(sizes[key] for key in arguments) if sizes is not None else len(waiting)
+    with progress(doing, total=total, unit=unit) as bar:
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
             key = waiting.pop(done)
@@ -34,5 +42,5 @@ def fan_out(
                 if isinstance(error.cause, TextureStoreError):
                     raise error.cause from None
                 raise
-            bar.advance()
+            bar.advance(1 if sizes is None else sizes[key])
     return found

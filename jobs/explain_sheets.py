@@ -1,0 +1,340 @@
+"""The figures of explain, drawn from what the store keeps, and sample micrographs from the archive."""
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from jobs.explain_choice import METHODS, Chosen
+from jobs.explain_plan import ExplanationPlan, Say
+from jobs.explain_request import Filter
+from texture_store.archive.fetch import fetch
+from texture_store.errors import ObjectExistsError, RejectedImageError, TextureStoreError
+from texture_store.explain.heat_map import enlarge
+from texture_store.micrograph.reading import read_micrograph
+from texture_store.objects import open_storage
+from texture_store.report.encoded import decoded
+from texture_store.report.evaluation_figures import figure_bytes
+from texture_store.report.figure_text import activation_text
+from texture_store.report.heat_map_figure import heat_map_figure
+from texture_store.report.map_figure import map_figure
+from texture_store.report.picture_grid import GridCell, GridRow, grid_figure
+from texture_store.report.scale_bar import pixel_shape
+from texture_store.report.thumbnail import thumbnail
+from texture_store.store.layout import report_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+NUM_SAMPLES = 6
+"""Micrographs above the textures of a class: the most typical ones."""
+NUM_EXEMPLARS_SHOWN = 3
+NUM_MARKED = 5
+"""Atypical images that the map names."""
+_OVERLAY = 128
+"""Opacity of a heat map over its micrograph, of 255."""
+
+Pictures = dict[Filter, npt.NDArray[np.uint8]]
+
+
+def picture_of(textures: pa.Table) -> Pictures:
+    """The texture of each filter; by the recipe `better` where there are two."""
+    rows = sorted(textures.to_pylist(), key=lambda row: row["recipe"] == "better")
+    return {(row["layer"], row["filter"]): decoded(row["picture"]) for row in rows}
+
+
+def filters_sheet(
+    plan: ExplanationPlan,
+    filters: Sequence[Filter],
+    about: Mapping[Filter, Sequence[str]],
+    textures: Pictures,
+    exemplars: "pd.DataFrame",
+    *,
+    title: str,
+    notes: Sequence[str] = (),
+) -> "Figure | None":
+    """A row for each filter: what is known about it, texture, and the most active micrographs with their patches."""
+    labels = dict(zip(plan.images.column("image_id").to_pylist(), plan.labels, strict=True))
+    rows = []
+    for number, one in enumerate(filters, 1):
+        own = exemplars[(exemplars["layer"] == one[0]) & (exemplars["filter"] == one[1])]
+        cells = [GridCell(textures.get(one), ("texture",) if one in textures else ("no texture",))]
+        for row in own.head(NUM_EXEMPLARS_SHOWN).to_dict("records"):
+            cells += _micrograph_and_patch(row, labels.get(row["image_id"]))
+        rows.append(GridRow(f"{number}. {one[0]} filter {one[1]}", cells, about.get(one, ())))
+    return grid_figure(rows, title=title, notes=notes)
+
+
+def class_sheets(
+    plan: ExplanationPlan,
+    chosen: Chosen,
+    classes: "pd.DataFrame",
+    typical: "pd.DataFrame",
+    textures: Pictures,
+    exemplars: "pd.DataFrame",
+    say: Say,
+) -> dict[str, "Figure"]:
+    """By name of the file: sample micrographs of a class above the textures that are characteristic of it."""
+    best = exemplars[exemplars["rank"] == exemplars.groupby(["layer", "filter"])["rank"].transform("min")]
+    patches = {(row["layer"], int(row["filter"])): row for row in best.to_dict("records")}
+    labels = dict(zip(plan.images.column("image_id").to_pylist(), plan.labels, strict=True))
+    samples = _samples(plan, {name: _most_typical(typical, name) for name in chosen.by_class}, say)
+    found = {}
+    for number, (name, methods) in enumerate(chosen.by_class.items(), 1):
+        of_class = classes[classes["class"] == name].set_index(["layer", "filter"])
+        first = of_class.iloc[0]
+        units = "images" if first["group_column"] is None else f"of {first['group_column']}"
+        rows = [GridRow("the most typical micrographs of the class", samples[name])]
+        titles = {
+            "difference": "filters with the greatest difference in mean activation (each: texture, most active patch)",
+            "auc": f"filters that tell it apart best, by AUC over {first['num_class_units']} {units} of the class",
+        }
+        for method in METHODS:
+            cells: list[GridCell] = []
+            for one in methods[method]:
+                cells += _texture_and_patch(one, of_class.loc[one], textures.get(one), patches.get(one), labels)
+            rows.append(GridRow(titles[method], cells))
+        figure = grid_figure(rows, title=f"{plan.request.dataset}: {name} ({first['num_class_images']:,} images)")
+        if figure is not None:
+            found[f"class-{number:02}{_slug(name)}"] = figure
+    return found
+
+
+def heat_map_sheet(
+    plan: ExplanationPlan, images: Sequence[int], filters: Sequence[Filter], heat_maps: "pd.DataFrame"
+) -> "Figure | None":
+    """A row for each image: the micrograph, and each filter's activation over it, in one scale of colours a filter."""
+    rows = []
+    highest = heat_maps.groupby(["layer", "filter"])["highest_activation"].max()
+    for row in images:
+        own = heat_maps[heat_maps["image_id"] == plan.images.column("image_id")[row].as_py()]
+        by_filter = {(one["layer"], int(one["filter"])): one for one in own.to_dict("records")}
+        if not by_filter:
+            continue
+        first = next(iter(by_filter.values()))
+        picture = decoded(first["picture"])
+        shape = pixel_shape(_facts(first, picture))
+        cells = [GridCell(picture, (), shape)]
+        for one in filters:
+            if one in by_filter:
+                mean, peak = by_filter[one]["mean_activation"], by_filter[one]["highest_activation"]
+                lines = (
+                    f"{one[0]} filter {one[1]}",
+                    f"mean {activation_text(mean)}, highest {activation_text(peak)}",
+                )
+                overlay = _overlay(by_filter[one], one, float(highest[one]))
+                cells.append(GridCell(picture, lines, shape, overlay))
+        label = plan.labels[row]
+        rows.append(GridRow(f"{label}: {first['path']}" if label is not None else first["path"], cells))
+    scales = ", ".join(f"{layer} {number} to {activation_text(highest[layer, number])}" for layer, number in filters)
+    notes = [
+        "Of each class the most typical image, then the least typical one. Colours go from 0 (dark) to the highest"
+        f" activation of the filter in this figure (yellow): {scales}."
+    ]
+    return grid_figure(rows, title=f"{plan.request.dataset}: where the most important filters are active", notes=notes)
+
+
+def image_heat_maps(plan: ExplanationPlan, row: int, heat_maps: "pd.DataFrame") -> dict[str, "Figure"]:
+    """By name of the file: the figure of each filter over one image."""
+    found = {}
+    for one in heat_maps.to_dict("records"):
+        picture = decoded(one["picture"])
+        activation = decoded(one["activation"]).astype(np.float32) * (one["highest_activation"] / 255)
+        if picture.shape != (one["seen_height"], one["seen_width"]):
+            # The map is of the picture as it was seen: drawn at that size, whatever size was kept.
+            picture = _at_size(picture, one["seen_width"], one["seen_height"])
+        found[f"{one['layer'].replace('_', '-')}-{one['filter']}"] = heat_map_figure(
+            picture,
+            activation,
+            layer=one["layer"],
+            filter_number=int(one["filter"]),
+            path=one["path"],
+            facts=one,
+            label=plan.labels[row],
+        )
+    return found
+
+
+def map_sheet(plan: ExplanationPlan, points: "pd.DataFrame", typical: "pd.DataFrame | None") -> "Figure":
+    """The map, with the most atypical images named."""
+    first = points.iloc[0]
+    marked = {}
+    if typical is not None:
+        ranks = dict(zip(typical["image_id"], typical["atypical_rank"], strict=True))
+        marked = {
+            row: f"{ranks[image_id]}"
+            for row, image_id in enumerate(points["image_id"])
+            if ranks.get(image_id, NUM_MARKED + 1) <= NUM_MARKED
+        }
+    method = first["method"]
+    names = ("t-SNE 1", "t-SNE 2")
+    if method == "pca":
+        names = tuple(  # type: ignore[assignment]
+            f"principal component {axis} ({share:.0%} of the variance)"
+            for axis, share in ((1, first["explained_x"]), (2, first["explained_y"]))
+        )
+    what = f"{first['encoder']} {first['layer']}"
+    title = f"{plan.request.dataset}: {len(points):,} images by {what}, {method}; rings: most atypical"
+    labels = [None if label is None else str(label) for label in points["label"].astype(object)]
+    return map_figure(points[["x", "y"]].to_numpy(), labels, title=title, axes_names=names, marked=marked)
+
+
+def neighbours_sheet(plan: ExplanationPlan, row: int, found: "pd.DataFrame", say: Say) -> "Figure | None":
+    """The image that was asked about, and the nearest ones."""
+    places = {image_id: place for place, image_id in enumerate(plan.images.column("image_id").to_pylist())}
+    rows = [places[image_id] for image_id in found["image_id"]]
+    pictures = _read(plan, [row, *rows], say)
+    cosines = ["", *(f"cosine {value:.4f}" for value in found["cosine"])]
+    cells = [
+        GridCell(cell.picture, [*cell.lines, cosine] if cosine else cell.lines, cell.shape)
+        for cell, cosine in zip(pictures, cosines, strict=True)
+    ]
+    half = (len(cells) + 1) // 2
+    shown = [GridRow("asked about", cells[:1]), GridRow("nearest first", cells[1:half]), GridRow("", cells[half:])]
+    what = f"{found['encoder'].iloc[0]} {found['layer'].iloc[0]}"
+    return grid_figure(shown, title=f"{plan.request.dataset}: nearest micrographs by {what}")
+
+
+def write_files(
+    plan: ExplanationPlan, contents: Mapping[str, "bytes | Figure"], question: Iterable[str], output: str | None
+) -> list[str]:
+    """Write figures and tables into the store's reports, and to `output` too; their URLs, those in `output` if given.
+
+    Names end in a hash of the question and of the content, so that the same figure is written once.
+    """
+    asked = hashlib.sha256("\n".join(sorted(question)).encode()).hexdigest()[:12]
+    urls = []
+    target = None if output is None else open_storage(output)
+    for name, content in contents.items():
+        is_figure = not isinstance(content, bytes)
+        data: bytes = figure_bytes(content, "png") if is_figure else content  # type: ignore[arg-type,assignment]
+        stem, _, suffix = name.partition(".")
+        shown = hashlib.sha256(data).hexdigest()[:8]
+        file = f"explanation-{asked}-{stem}-{shown}.{suffix or 'png'}"
+        url = _create(plan.storage, report_path(plan.request.dataset, file), data)
+        urls.append(url if target is None else _create(target, f"{plan.request.dataset}-{file}", data))
+    return urls
+
+
+def _create(storage: Any, path: str, data: bytes) -> str:
+    with contextlib.suppress(ObjectExistsError):  # the name says what it shows: it is there already
+        storage.create(path, data)
+    url: str = storage.url_of(path)
+    return url
+
+
+def _micrograph_and_patch(row: Mapping[str, Any], label: str | None) -> list[GridCell]:
+    picture = decoded(row["picture"])
+    scale = picture.shape[1] / row["seen_width"]
+    left, top, side = (row[f"patch_{name}"] * scale for name in ("left", "top", "side"))
+    of_class = [label] if label is not None else []
+    return [
+        GridCell(
+            picture,
+            (f"mean {activation_text(row['mean_activation'])}", *of_class, row["path"]),
+            pixel_shape(_facts(row, picture)),
+            box=(left, top, left + side, top + side),
+        ),
+        GridCell(
+            decoded(row["patch"]),
+            (f"its most active patch: {activation_text(row['patch_mean_activation'])}",),
+            pixel_shape(_facts(row, None)),
+        ),
+    ]
+
+
+def _texture_and_patch(
+    one: Filter,
+    about: "pd.Series[Any]",
+    texture: npt.NDArray[np.uint8] | None,
+    patch: Mapping[str, Any] | None,
+    labels: Mapping[str, str | None],
+) -> list[GridCell]:
+    others = about["mean"] - about["difference"]
+    auc = "AUC unknown: one specimen" if np.isnan(about["auc"]) else f"AUC {about['auc']:.3f}"
+    lines = (
+        f"{one[0]} filter {one[1]}",
+        f"mean {activation_text(about['mean'])}, others {activation_text(others)}",
+        auc,
+    )
+    cells = [GridCell(texture, lines)]
+    if patch is None:
+        return [*cells, GridCell(None)]
+    picture = decoded(patch["patch"])
+    label = labels.get(patch["image_id"])
+    of_patch = (
+        f"patch, mean {activation_text(patch['patch_mean_activation'])}",
+        *([label] if label is not None else []),
+        patch["path"],
+    )
+    return [*cells, GridCell(picture, of_patch, pixel_shape(_facts(patch, None)))]
+
+
+def _facts(row: Mapping[str, Any], picture: npt.NDArray[np.uint8] | None) -> dict[str, Any]:
+    """Scale of a kept picture, which may be smaller than what the network saw."""
+    scale = 1.0 if picture is None else row["seen_width"] / picture.shape[1]
+    um = {name: None if row[name] is None else row[name] * scale for name in ("um_per_px_x", "um_per_px_y")}
+    return um | {name: row[name] for name in ("px_per_px_x", "px_per_px_y")}
+
+
+def _overlay(row: Mapping[str, Any], one: Filter, highest: float) -> npt.NDArray[np.uint8]:
+    activation = decoded(row["activation"]).astype(np.float32) * (row["highest_activation"] / 255)
+    large = enlarge(activation, one[0], row["seen_height"], row["seen_width"])
+    colours = matplotlib.colormaps["inferno"](large / highest if highest > 0 else large, bytes=True)
+    colours[..., 3] = _OVERLAY
+    return np.asarray(colours, np.uint8)
+
+
+def _at_size(picture: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
+    from texture_store.micrograph.resize import resize
+
+    large = resize(picture.astype(np.float32), width, height, method="bilinear")
+    return np.asarray(np.clip(np.rint(large), 0, 255), np.uint8)
+
+
+def _most_typical(typical: "pd.DataFrame", name: str) -> list[str]:
+    of_class = typical[typical["label"] == name].sort_values("class_rank")
+    return [str(image_id) for image_id in of_class["image_id"].iloc[:NUM_SAMPLES]]
+
+
+def _samples(plan: ExplanationPlan, wanted: Mapping[str, Sequence[str]], say: Say) -> dict[str, list[GridCell]]:
+    places = {image_id: place for place, image_id in enumerate(plan.images.column("image_id").to_pylist())}
+    rows = [places[image_id] for some in wanted.values() for image_id in some]
+    cells = iter(_read(plan, rows, say))
+    return {name: [next(cells) for _ in some] for name, some in wanted.items()}
+
+
+def _read(plan: ExplanationPlan, rows: Sequence[int], say: Say) -> list[GridCell]:
+    """What the network saw of rows of the plan's images, each with its name; without picture where it cannot be read.
+
+    An archive that cannot be read leaves all pictures out, and it says so.
+    """
+    images = plan.images.take(pa.array(rows, pa.int64()))
+    names = images.column("path").to_pylist()
+    cells = [GridCell(None, (name,)) for name in names]
+    pixels = plan.features.layers[-1].spec.pixels
+    try:
+        for fetched in fetch(images, plan.catalog.snapshot.archive_url):
+            if fetched.data is None:
+                continue
+            with contextlib.suppress(RejectedImageError):
+                read = read_micrograph(fetched.data, pixels, sidecar=fetched.sidecar)
+                picture = thumbnail(read.seen, 512, 512)
+                shape = pixel_shape(_facts(read.facts, picture))
+                cells[fetched.index] = GridCell(picture, (names[fetched.index],), shape)
+    except TextureStoreError as error:
+        say(f"sample micrographs are left out: {error}")
+    return cells
+
+
+def _slug(name: str) -> str:
+    """What of a label can stand in the name of a file."""
+    plain = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:30]
+    return f"-{plain}" if plain else ""
