@@ -120,8 +120,9 @@ class _Run:
         from jobs.explain_classes import class_filters
         from jobs.explain_images import map_points, typical_images
         from jobs.explain_importances import importances
+        from jobs.explain_pictures import edge_filters
         from jobs.explain_sheets import class_sheets, filters_sheet, heat_map_sheet, map_sheet, picture_of
-        from jobs.explain_text import about_filters, class_rows, importance_rows, typical_rows
+        from jobs.explain_text import about_filters, class_rows, gains_of, importance_rows, typical_rows
 
         plan, summary, request = self.plan, self.summary, self.plan.request
         ranked = importances(plan, self.session.join)
@@ -140,47 +141,53 @@ class _Run:
         shown = chosen.top[:NUM_HEAT_MAPS]
         extreme = extreme_images(plan, typical) if shown else []
         exemplars, heat_maps = self._pictures(chosen.every, dict.fromkeys(extreme, shown))
-        pictures = picture_of(made)
+        pictures, at_edge = picture_of(made), edge_filters(exemplars)
         means = self._class_means(chosen.every)
         top = list(dict.fromkeys([*chosen.top, *chosen.by_impurity]))
         figures: dict[str, Any] = {}
         if ranked is not None:
             title = f"{request.dataset}: the filters that forests rely on"
             notes = [
-                f"By the loss of weighted F1 ({summary.score:.3f}) when a filter and those correlated with it are"
-                f" permuted in test folds by {summary.protocol}, then by the loss of votes; {request.trials} trials of"
-                f" {request.folds} folds, {request.trees} trees, ± is one standard deviation over folds."
-                f" The last ones are those of greatest impurity importance, if they are not among the first."
+                f"By what weighted F1 ({summary.score:.3f}) loses when a filter and those correlated with it are"
+                f" permuted in the test folds (by {summary.protocol}), and where that cannot be told from 0 by the loss"
+                f" of votes for the right class. {request.trials} trials of {request.folds} folds,"
+                f" {request.trees} trees. ± is one standard deviation over folds. The three of greatest impurity"
+                " importance come last, unless"
+                " they are among the first."
             ]
-            about = about_filters(top, ranked, means)
-            figures["filters"] = filters_sheet(plan, top, about, pictures, exemplars, title=title, notes=notes)
+            about = about_filters(top, ranked, means, at_edge)
+            figures["filters"] = filters_sheet(
+                plan, top, about, pictures, gains_of(made), exemplars, title=title, notes=notes
+            )
         if classes is not None and typical is not None:
-            figures |= class_sheets(plan, chosen, classes, typical, pictures, exemplars, say)
+            figures |= class_sheets(plan, chosen, classes, typical, pictures, exemplars, at_edge, say)
         if len(heat_maps):
             figures["heat-maps"] = heat_map_sheet(plan, extreme, shown, heat_maps)
         if points is not None:
             figures["map"] = map_sheet(plan, points, typical)
         tables = {"importances": ranked, "characteristics": classes, "typical": typical, "map-points": points}
         figures |= {f"{name}.csv": _csv(table) for name, table in tables.items() if table is not None}
-        summary.filters = importance_rows(top, ranked, means, _gains(made))
-        summary.classes = class_rows(chosen, classes)
+        summary.filters = importance_rows(top, ranked, means, gains_of(made), at_edge)
+        summary.classes = class_rows(chosen, classes, at_edge)
         summary.typical, summary.atypical = typical_rows(typical)
         keys = [table["key"].iloc[0] for table in tables.values() if table is not None]
         self._write(figures, keys)
 
     def named_filters(self) -> None:
         """Textures and exemplars of some filters."""
+        from jobs.explain_pictures import edge_filters
         from jobs.explain_sheets import filters_sheet, picture_of
-        from jobs.explain_text import about_filters, importance_rows
+        from jobs.explain_text import about_filters, gains_of, importance_rows
 
         plan, summary, filters = self.plan, self.summary, list(self.plan.request.filters)
         made = self._textures(filters)
         exemplars, _ = self._pictures(filters, {})
         means, ranked = self._class_means(filters), self._known_importances()
         title = f"{plan.request.dataset}: {len(filters)} filters"
-        about = about_filters(filters, ranked, means)
-        figure = filters_sheet(plan, filters, about, picture_of(made), exemplars, title=title)
-        summary.filters = importance_rows(filters, ranked, means, _gains(made))
+        at_edge = edge_filters(exemplars)
+        about = about_filters(filters, ranked, means, at_edge)
+        figure = filters_sheet(plan, filters, about, picture_of(made), gains_of(made), exemplars, title=title)
+        summary.filters = importance_rows(filters, ranked, means, gains_of(made), at_edge)
         self._write({"named-filters": figure}, [f"{layer}:{number}" for layer, number in filters])
 
     def image(self, path: str) -> None:
@@ -289,22 +296,9 @@ class _Run:
 
 
 def _csv(table: "pd.DataFrame") -> bytes:
-    shown = table.drop(columns=["versions", "conditions", "seeds"], errors="ignore")
+    shown = table.drop(columns=["created", "versions", "conditions", "seeds"], errors="ignore")
     data: bytes = shown.to_csv(index=False).encode()
     return data
-
-
-def _gains(made: "pa.Table") -> dict[Filter, str]:
-    """What a texture achieves: activation, as a multiple of that of noise."""
-    found: dict[Filter, list[str]] = {}
-    for row in made.to_pylist():
-        text = f"{row['recipe']} {row['activation']:.3g}"
-        if row["is_dead"]:
-            text = f"{row['recipe']}: dead filter"
-        elif row["noise_activation"] > 0:
-            text += f" ({row['activation'] / row['noise_activation']:.0f} x noise)"
-        found.setdefault((row["layer"], row["filter"]), []).append(text)
-    return {one: ", ".join(texts) for one, texts in found.items()}
 
 
 @click.command(

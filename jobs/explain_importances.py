@@ -13,10 +13,10 @@ from texture_store.evaluation.correlated import MIN_CORRELATION, correlated_colu
 from texture_store.evaluation.importance import (
     NUM_REPEATS,
     Importances,
-    MeanImportances,
     mean_importances,
     trial_importances,
 )
+from texture_store.evaluation.importance_ranking import rank_importances
 from texture_store.evaluation.ranking import top_columns
 from texture_store.store.explained import explanations_frame, read_explanations
 from texture_store.store.explanations import Row, explanation_key, write_explanation
@@ -71,7 +71,8 @@ def _computed(plan: ExplanationPlan) -> list[Row]:
     found = fan_out(_trial, arguments, doing=f"importances by {plan.labelled.protocol}", unit="trials")
     trials = [found[split.trial] for split in plan.labelled.splits]
     means = mean_importances(trials)
-    ranks = {int(column): place for place, column in enumerate(ranking(means, clusters.of_column), 1)}
+    ranking = rank_importances(means, clusters.of_column, test_share=1 / (plan.request.folds - 1))
+    ranks = {int(column): place for place, column in enumerate(ranking.columns, 1)}
     impurity_ranks = np.empty(len(means.impurity), np.int64)
     impurity_ranks[top_columns(means.impurity, len(means.impurity))] = np.arange(1, len(means.impurity) + 1)
     sizes = np.bincount(clusters.of_column)
@@ -90,6 +91,7 @@ def _computed(plan: ExplanationPlan) -> list[Row]:
             "impurity_rank": int(impurity_ranks[column]),
             "permutation": float(means.permutation[column]),
             "permutation_spread": float(means.permutation_spread[column]),
+            "is_loss": bool(ranking.is_loss[column]),
             "votes": float(means.votes[column]),
             "impurity": float(means.impurity[column]),
             "impurity_spread": float(means.impurity_spread[column]),
@@ -101,17 +103,6 @@ def _computed(plan: ExplanationPlan) -> list[Row]:
         }
         for column, (layer, number) in enumerate(plan.filters)
     ]
-
-
-def ranking(means: MeanImportances, clusters: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Columns in the order of importance, one of each cluster.
-
-    By the loss of score, then by the loss of votes; both are those of the cluster, and the column that trees split on
-    most speaks for it.
-    """
-    ties = np.empty(len(clusters))
-    ties[np.lexsort((means.impurity, means.votes))] = np.arange(len(clusters))
-    return top_columns(means.permutation, len(clusters), ties=ties, clusters=clusters)
 
 
 def _trial(

@@ -76,6 +76,18 @@ def exemplars_and_heat_maps(
     )
 
 
+def edge_filters(exemplars: "pd.DataFrame") -> set[Filter]:
+    """The filters that speak at the edge of the picture, where the network sees zero padding, and not of the material.
+
+    The best patch keeps away from the edge (explain.patches.EDGE_POSITIONS) and is at least as active as the rest of
+    the inside: where it is less active than the whole picture, the edge makes the mean. Counted where that is so for
+    most of a filter's exemplars.
+    """
+    at_edge = exemplars["patch_mean_activation"] < exemplars["mean_activation"]
+    shares = at_edge.groupby([exemplars["layer"], exemplars["filter"]]).mean()
+    return {(layer, int(number)) for (layer, number), share in shares.items() if share > 0.5}
+
+
 def _read(plan: ExplanationPlan, table: str, questions: Any) -> "pd.DataFrame":
     keys = {explanation_key(plan.request.dataset, table, question) for question in questions}
     return explanations_frame(read_explanations(plan.storage, plan.request.dataset, table, keys), table)

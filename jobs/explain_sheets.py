@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -38,8 +38,8 @@ NUM_SAMPLES = 6
 NUM_EXEMPLARS_SHOWN = 3
 NUM_MARKED = 5
 """Atypical images that the map names."""
-_OVERLAY = 128
-"""Opacity of a heat map over its micrograph, of 255."""
+_OVERLAY = 190
+"""Opacity, of 255, of the highest activation over its micrograph."""
 
 Pictures = dict[Filter, npt.NDArray[np.uint8]]
 
@@ -55,6 +55,7 @@ def filters_sheet(
     filters: Sequence[Filter],
     about: Mapping[Filter, Sequence[str]],
     textures: Pictures,
+    gains: Mapping[Filter, Sequence[str]],
     exemplars: "pd.DataFrame",
     *,
     title: str,
@@ -65,7 +66,7 @@ def filters_sheet(
     rows = []
     for number, one in enumerate(filters, 1):
         own = exemplars[(exemplars["layer"] == one[0]) & (exemplars["filter"] == one[1])]
-        cells = [GridCell(textures.get(one), ("texture",) if one in textures else ("no texture",))]
+        cells = [GridCell(textures.get(one), ("texture" if one in textures else "no texture", *gains.get(one, ())))]
         for row in own.head(NUM_EXEMPLARS_SHOWN).to_dict("records"):
             cells += _micrograph_and_patch(row, labels.get(row["image_id"]))
         rows.append(GridRow(f"{number}. {one[0]} filter {one[1]}", cells, about.get(one, ())))
@@ -79,6 +80,7 @@ def class_sheets(
     typical: "pd.DataFrame",
     textures: Pictures,
     exemplars: "pd.DataFrame",
+    at_edge: Container[Filter],
     say: Say,
 ) -> dict[str, "Figure"]:
     """By name of the file: sample micrographs of a class above the textures that are characteristic of it."""
@@ -90,16 +92,18 @@ def class_sheets(
     for number, (name, methods) in enumerate(chosen.by_class.items(), 1):
         of_class = classes[classes["class"] == name].set_index(["layer", "filter"])
         first = of_class.iloc[0]
-        units = "images" if first["group_column"] is None else f"of {first['group_column']}"
+        over = first["group_column"] if isinstance(first["group_column"], str) else "image"
         rows = [GridRow("the most typical micrographs of the class", samples[name])]
         titles = {
             "difference": "filters with the greatest difference in mean activation (each: texture, most active patch)",
-            "auc": f"filters that tell it apart best, by AUC over {first['num_class_units']} {units} of the class",
+            "auc": f"filters that tell it apart best, by AUC ({first['num_class_units']:,} of the class, by {over})",
         }
         for method in METHODS:
             cells: list[GridCell] = []
             for one in methods[method]:
-                cells += _texture_and_patch(one, of_class.loc[one], textures.get(one), patches.get(one), labels)
+                cells += _texture_and_patch(
+                    one, of_class.loc[one], textures.get(one), patches.get(one), labels, one in at_edge
+                )
             rows.append(GridRow(titles[method], cells))
         figure = grid_figure(rows, title=f"{plan.request.dataset}: {name} ({first['num_class_images']:,} images)")
         if figure is not None:
@@ -110,35 +114,36 @@ def class_sheets(
 def heat_map_sheet(
     plan: ExplanationPlan, images: Sequence[int], filters: Sequence[Filter], heat_maps: "pd.DataFrame"
 ) -> "Figure | None":
-    """A row for each image: the micrograph, and each filter's activation over it, in one scale of colours a filter."""
-    rows = []
-    highest = heat_maps.groupby(["layer", "filter"])["highest_activation"].max()
+    """A row for each class: an image with each filter's activation over it, then another one, in one scale a filter."""
+    rows = heat_maps.to_dict("records")
+    by_place = {(one["image_id"], one["layer"], int(one["filter"])): one for one in rows}
+    tops = {one: _top([row for row in rows if (row["layer"], row["filter"]) == one]) for one in filters}
+    by_class: dict[str, list[GridCell]] = {}
+    seen: dict[str, int] = {}
     for row in images:
-        own = heat_maps[heat_maps["image_id"] == plan.images.column("image_id")[row].as_py()]
-        by_filter = {(one["layer"], int(one["filter"])): one for one in own.to_dict("records")}
-        if not by_filter:
+        name = str(plan.labels[row])
+        seen[name] = seen.get(name, 0) + 1
+        image_id = plan.images.column("image_id")[row].as_py()
+        own = {one: by_place[image_id, *one] for one in filters if (image_id, *one) in by_place}
+        if not own:
             continue
-        first = next(iter(by_filter.values()))
+        first = next(iter(own.values()))
         picture = decoded(first["picture"])
         shape = pixel_shape(_facts(first, picture))
-        cells = [GridCell(picture, (), shape)]
-        for one in filters:
-            if one in by_filter:
-                mean, peak = by_filter[one]["mean_activation"], by_filter[one]["highest_activation"]
-                lines = (
-                    f"{one[0]} filter {one[1]}",
-                    f"mean {activation_text(mean)}, highest {activation_text(peak)}",
-                )
-                overlay = _overlay(by_filter[one], one, float(highest[one]))
-                cells.append(GridCell(picture, lines, shape, overlay))
-        label = plan.labels[row]
-        rows.append(GridRow(f"{label}: {first['path']}" if label is not None else first["path"], cells))
-    scales = ", ".join(f"{layer} {number} to {activation_text(highest[layer, number])}" for layer, number in filters)
+        which = "most typical" if seen[name] == 1 else "least typical"
+        cells = by_class.setdefault(name, [])
+        cells.append(GridCell(picture, (which, first["path"]), shape))
+        for one, about in own.items():
+            mean, peak = activation_text(about["mean_activation"]), activation_text(about["highest_activation"])
+            lines = (f"{one[0]} filter {one[1]}", f"mean {mean}, highest {peak}")
+            cells.append(GridCell(picture, lines, shape, _overlay(about, one, tops[one])))
+    scales = ", ".join(f"{layer} {number}: {activation_text(tops[layer, number])}" for layer, number in filters)
     notes = [
-        "Of each class the most typical image, then the least typical one. Colours go from 0 (dark) to the highest"
-        f" activation of the filter in this figure (yellow): {scales}."
+        "Colour is activation: none at 0, then violet, red, and yellow from a value that 1 in 200 positions exceeds"
+        f" ({scales}); the same for all pictures of a filter."
     ]
-    return grid_figure(rows, title=f"{plan.request.dataset}: where the most important filters are active", notes=notes)
+    shown = [GridRow(name, cells) for name, cells in by_class.items()]
+    return grid_figure(shown, title=f"{plan.request.dataset}: where the most important filters are active", notes=notes)
 
 
 def image_heat_maps(plan: ExplanationPlan, row: int, heat_maps: "pd.DataFrame") -> dict[str, "Figure"]:
@@ -146,7 +151,7 @@ def image_heat_maps(plan: ExplanationPlan, row: int, heat_maps: "pd.DataFrame") 
     found = {}
     for one in heat_maps.to_dict("records"):
         picture = decoded(one["picture"])
-        activation = decoded(one["activation"]).astype(np.float32) * (one["highest_activation"] / 255)
+        activation = _map(one)
         if picture.shape != (one["seen_height"], one["seen_width"]):
             # The map is of the picture as it was seen: drawn at that size, whatever size was kept.
             picture = _at_size(picture, one["seen_width"], one["seen_height"])
@@ -180,8 +185,8 @@ def map_sheet(plan: ExplanationPlan, points: "pd.DataFrame", typical: "pd.DataFr
             f"principal component {axis} ({share:.0%} of the variance)"
             for axis, share in ((1, first["explained_x"]), (2, first["explained_y"]))
         )
-    what = f"{first['encoder']} {first['layer']}"
-    title = f"{plan.request.dataset}: {len(points):,} images by {what}, {method}; rings: most atypical"
+    what = "mean features of all five layers" if first["layer"] == "all" else f"{first['encoder']} {first['layer']}"
+    title = f"{plan.request.dataset}: {len(points):,} images by {what}; rings: the most atypical"
     labels = [None if label is None else str(label) for label in points["label"].astype(object)]
     return map_figure(points[["x", "y"]].to_numpy(), labels, title=title, axes_names=names, marked=marked)
 
@@ -256,6 +261,7 @@ def _texture_and_patch(
     texture: npt.NDArray[np.uint8] | None,
     patch: Mapping[str, Any] | None,
     labels: Mapping[str, str | None],
+    is_at_edge: bool,
 ) -> list[GridCell]:
     others = about["mean"] - about["difference"]
     auc = "AUC unknown: one specimen" if np.isnan(about["auc"]) else f"AUC {about['auc']:.3f}"
@@ -263,6 +269,7 @@ def _texture_and_patch(
         f"{one[0]} filter {one[1]}",
         f"mean {activation_text(about['mean'])}, others {activation_text(others)}",
         auc,
+        *(["mostly at the picture's edge"] if is_at_edge else []),
     )
     cells = [GridCell(texture, lines)]
     if patch is None:
@@ -270,7 +277,7 @@ def _texture_and_patch(
     picture = decoded(patch["patch"])
     label = labels.get(patch["image_id"])
     of_patch = (
-        f"patch, mean {activation_text(patch['patch_mean_activation'])}",
+        f"patch {activation_text(patch['patch_mean_activation'])}, image {activation_text(patch['mean_activation'])}",
         *([label] if label is not None else []),
         patch["path"],
     )
@@ -284,11 +291,22 @@ def _facts(row: Mapping[str, Any], picture: npt.NDArray[np.uint8] | None) -> dic
     return um | {name: row[name] for name in ("px_per_px_x", "px_per_px_y")}
 
 
-def _overlay(row: Mapping[str, Any], one: Filter, highest: float) -> npt.NDArray[np.uint8]:
-    activation = decoded(row["activation"]).astype(np.float32) * (row["highest_activation"] / 255)
-    large = enlarge(activation, one[0], row["seen_height"], row["seen_width"])
-    colours = matplotlib.colormaps["inferno"](large / highest if highest > 0 else large, bytes=True)
-    colours[..., 3] = _OVERLAY
+def _map(row: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+    levels = decoded(row["activation"]).astype(np.float32)
+    return np.asarray(levels * (row["highest_activation"] / 255), np.float32)
+
+
+def _top(rows: Sequence[Mapping[str, Any]]) -> float:
+    """The activation that is shown as the highest: single peaks would leave everything else dark."""
+    values = np.concatenate([_map(row).ravel() for row in rows]) if rows else np.zeros(1)
+    return float(np.percentile(values, 99.5)) or float(values.max())
+
+
+def _overlay(row: Mapping[str, Any], one: Filter, top: float) -> npt.NDArray[np.uint8]:
+    large = enlarge(_map(row), one[0], row["seen_height"], row["seen_width"])
+    shares = np.clip(large / top if top > 0 else large, 0, 1)
+    colours = matplotlib.colormaps["inferno"](0.25 + 0.7 * shares, bytes=True)  # its ends are black and white
+    colours[..., 3] = np.rint(_OVERLAY * np.sqrt(shares))
     return np.asarray(colours, np.uint8)
 
 

@@ -1,6 +1,6 @@
 """What explain says about filters, classes and images: lines for sheets, tables for a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +14,7 @@ from texture_store.report.figure_text import activation_text
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from jobs.explain import ExplanationSummary
 
@@ -23,7 +24,10 @@ MEANS_SHOWN = 12
 
 
 def about_filters(
-    filters: Sequence[Filter], importances: "pd.DataFrame | None", class_means: Mapping[Filter, Mapping[str, float]]
+    filters: Sequence[Filter],
+    importances: "pd.DataFrame | None",
+    class_means: Mapping[Filter, Mapping[str, float]],
+    at_edge: Container[Filter],
 ) -> dict[Filter, list[str]]:
     """Lines for a sheet: importances, then the class means as the paper prints them, in the order of the classes."""
     found: dict[Filter, list[str]] = {}
@@ -33,13 +37,18 @@ def about_filters(
         if row := by_filter.get(one):
             others = row["cluster_size"] - 1
             cluster = f"; permuted with {others} correlated filter{'s' * (others > 1)}" if others else ""
+            told = "" if row["is_loss"] else " (not to be told from 0)"
             lines.append(
-                f"permuted: weighted F1 falls by {row['permutation']:.4f} ± {row['permutation_spread']:.4f}, right"
-                f" votes by {row['votes']:.2%}{cluster}; impurity {row['impurity']:.4f} ± {row['impurity_spread']:.4f}"
-                f" (number {row['impurity_rank']})"
+                f"permuted: weighted F1 falls by {row['permutation']:z.4f} ± {row['permutation_spread']:.4f}{told},"
+                f" right votes by {row['votes']:.2%}{cluster}; impurity {row['impurity']:.4f} ±"
+                f" {row['impurity_spread']:.4f} (number {row['impurity_rank']})"
             )
         if means := class_means.get(one):
             lines.append(f"mean activation: {means_text(means, named=True)}")
+        if one in at_edge:
+            lines.append(
+                "most active at the edge of the picture, where the network sees zero padding: not of the material"
+            )
         found[one] = lines
     return found
 
@@ -81,7 +90,8 @@ def importance_rows(
     filters: Sequence[Filter],
     importances: "pd.DataFrame | None",
     class_means: Mapping[Filter, Mapping[str, float]],
-    gains: Mapping[Filter, str],
+    gains: Mapping[Filter, Sequence[str]],
+    at_edge: Container[Filter],
 ) -> list[dict[str, Any]]:
     """For the summary: one a filter."""
     by_filter = {} if importances is None else importances.set_index(["layer", "filter"]).to_dict("index")
@@ -90,7 +100,7 @@ def importance_rows(
         row: dict[str, Any] = {"layer": one[0], "filter": one[1]}
         if known := by_filter.get(one):
             row |= {
-                "f1_loss": f"{known['permutation']:.4f} ± {known['permutation_spread']:.4f}",
+                "f1_loss": f"{known['permutation']:z.4f} ± {known['permutation_spread']:.4f}",
                 "vote_loss": f"{known['votes']:.4f}",
                 "impurity": f"{known['impurity']:.4f} ± {known['impurity_spread']:.4f}",
                 "impurity_rank": int(known["impurity_rank"]),
@@ -98,12 +108,13 @@ def importance_rows(
             }
         if one in class_means:
             row["class_means"] = means_text(class_means[one])
-        row["texture"] = gains.get(one, "none")
+        row["texture"] = "; ".join(gains.get(one, ["none"]))
+        row["speaks_of"] = "edge" if one in at_edge else "inside"
         rows.append(row)
     return rows
 
 
-def class_rows(chosen: Chosen, classes: "pd.DataFrame | None") -> list[dict[str, Any]]:
+def class_rows(chosen: Chosen, classes: "pd.DataFrame | None", at_edge: Container[Filter]) -> list[dict[str, Any]]:
     """For the summary: the filters of each class, by both methods."""
     if classes is None:
         return []
@@ -115,9 +126,22 @@ def class_rows(chosen: Chosen, classes: "pd.DataFrame | None") -> list[dict[str,
             for one in methods[method]:
                 about = by_filter[name, *one]
                 value = f"{about['difference']:+.3g}" if method == "difference" else f"{about['auc']:.3f}"
-                shown.append(f"{one[0]}:{one[1]} ({value})")
+                shown.append(f"{one[0]}:{one[1]} ({value}{', edge' if one in at_edge else ''})")
             rows.append({"class": name, "by": method, "filters": ", ".join(shown) or "not defined"})
     return rows
+
+
+def gains_of(textures: "pa.Table") -> dict[Filter, list[str]]:
+    """What each texture of a filter achieves: its activation, and as a multiple of that of noise."""
+    rows = textures.to_pylist()
+    several = len({row["recipe"] for row in rows}) > 1
+    found: dict[Filter, list[str]] = {}
+    for row in rows:
+        text = "dead filter" if row["is_dead"] else activation_text(row["activation"])
+        if row["noise_activation"] > 0 and not row["is_dead"]:
+            text += f", {row['activation'] / row['noise_activation']:,.3g} x noise"
+        found.setdefault((row["layer"], row["filter"]), []).append(f"{row['recipe']}: {text}" if several else text)
+    return found
 
 
 def typical_rows(typical: "pd.DataFrame | None") -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -26,12 +26,13 @@ IMPORTANCES = table(
         column("num_folds", pa.int32()),  # trials x folds: what means and spreads are over
         column("score", pa.float64()),  # weighted F1, mean over these folds
         *FILTER,
-        # 1 is the most important one, by permutation, then votes, then impurity; only one filter of a cluster has a
-        # rank.
+        # 1 is the most important one: by permutation where that is a loss, then by votes, then by impurity; only one
+        # filter of a cluster has a rank.
         optional("rank", pa.int32()),
         column("impurity_rank", pa.int32()),  # of all filters
         column("permutation", pa.float64()),  # loss of weighted F1 when the filter's cluster is permuted
         column("permutation_spread", pa.float64()),  # standard deviation over the folds
+        column("is_loss", pa.bool_()),  # whether that can be told from 0 (corrected resampled t-test, 5 %)
         column("votes", pa.float64()),  # loss of votes for the right class, as a share of all votes
         column("impurity", pa.float64()),
         column("impurity_spread", pa.float64()),

@@ -110,3 +110,45 @@ def test_only_table_files_of_the_own_dataset_and_spec_count_as_such():
         "",
     ):
         assert not layout.is_table_path(path, "steel", SPEC), path
+
+
+KEY, DIGEST, RECIPE = "x" + "0" * 24, "a" * 64, "better-" + "1" * 20
+
+
+def test_explanations_and_textures_lie_where_readers_look_for_them() -> None:
+    path = layout.explanation_path("steel", "heat_maps", KEY)
+    assert path == f"explanations/dataset=steel/heat_maps-{KEY}.parquet"
+    assert layout.parse_explanation_path(path) == ("heat_maps", KEY)
+    path = layout.texture_path(DIGEST, "conv4_3", RECIPE, 0)
+    assert path == f"textures/{DIGEST}/layer=conv4_3/recipe={RECIPE}/0.parquet"
+    assert layout.parse_texture_path(path) == (DIGEST, "conv4_3", RECIPE, 0)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"explanations/dataset=steel/scores-{KEY}.parquet",
+        "explanations/dataset=steel/map-x0.parquet",
+        f"explanations/dataset=steel/map-{KEY}.parquet.tmp",
+    ],
+)
+def test_other_files_are_no_explanations(path: str) -> None:
+    assert layout.parse_explanation_path(path) is None
+
+
+@pytest.mark.parametrize("name", ["-1", "01", "1.tmp", "x"])
+def test_other_files_are_no_textures(name: str) -> None:
+    assert layout.parse_texture_path(f"textures/{DIGEST}/layer=conv4_3/recipe={RECIPE}/{name}.parquet") is None
+    assert layout.parse_texture_path(f"textures/{DIGEST}/layer=conv9/recipe={RECIPE}/1.parquet") is None
+
+
+def test_names_that_lead_elsewhere_are_refused() -> None:
+    for wrong in (
+        lambda: layout.explanation_path("steel", "../x", KEY),
+        lambda: layout.explanation_path("steel", "map", "../x"),
+        lambda: layout.texture_path("../x", "conv4_3", RECIPE, 0),
+        lambda: layout.texture_path(DIGEST, "conv4_3", "../x", 0),
+        lambda: layout.texture_path(DIGEST, "conv4_3", RECIPE, -1),
+    ):
+        with pytest.raises(InvalidNameError):
+            wrong()

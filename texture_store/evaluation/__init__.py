@@ -8,6 +8,7 @@ from texture_store.evaluation.embedding import Embedding, embed
 from texture_store.evaluation.folds import classes_in_one_group, fold_seed, make_folds, singleton_groups
 from texture_store.evaluation.forest import forest_score
 from texture_store.evaluation.importance import Importances, MeanImportances, mean_importances, trial_importances
+from texture_store.evaluation.importance_ranking import ImportanceRanking, rank_importances
 from texture_store.evaluation.neighbours import Neighbours, nearest
 from texture_store.evaluation.ranking import top_columns
 from texture_store.evaluation.scores import (
@@ -31,6 +32,7 @@ __all__ = [
     "Comparison",
     "DatasetScores",
     "Embedding",
+    "ImportanceRanking",
     "Importances",
     "MeanImportances",
     "Neighbours",
@@ -57,6 +59,7 @@ __all__ = [
     "mean_importances",
     "nearest",
     "paper_claims",
+    "rank_importances",
     "run_trial",
     "score",
     "score_regression",

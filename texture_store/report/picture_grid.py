@@ -16,6 +16,8 @@ _CELL, _GAP, _MARGIN, _LINE = 1.6, 0.12, 0.15, 0.13
 """Inches, as all lengths here: side of a cell, space between two, at the edge, a line of text under a picture."""
 _TITLE, _ROW_TITLE, _NOTE, _ROW_GAP = 0.36, 0.3, 0.16, 0.1
 _LEAST_COLUMNS = 4
+_BOLDER = 1.15
+"""Bold letters are that much wider."""
 _DPI = 150
 _BOX = "#ffb000"
 """Amber, with a black rim: seen on light and on dark, and without colour vision."""
@@ -68,12 +70,14 @@ def grid_figure(rows: Sequence[GridRow], *, title: str, notes: Sequence[str] = (
         facecolor="white",
     )
     FigureCanvasAgg(figure)
-    write(figure, _MARGIN, 0.1, fitting(title, width - 2 * _MARGIN, size=11), size=11, weight="bold")
+    write(figure, _MARGIN, 0.1, fitting(title, width - 2 * _MARGIN, size=_BOLDER * 11), size=11, weight="bold")
     for number, note in enumerate(notes):
         write(figure, _MARGIN, _TITLE + _NOTE * number, note, size=8, colour=QUIET)
     top = head
     for row, lines, row_head, height, text in zip(rows, between, heads, heights, texts, strict=True):
-        write(figure, _MARGIN, top + 0.1, fitting(row.title, width - 2 * _MARGIN, size=9), size=9, weight="bold")
+        write(
+            figure, _MARGIN, top + 0.1, fitting(row.title, width - 2 * _MARGIN, size=_BOLDER * 9), size=9, weight="bold"
+        )
         for number, line in enumerate(lines):
             write(figure, _MARGIN, top + 0.27 + 0.15 * number, line, size=8, colour=QUIET)
         top += row_head
