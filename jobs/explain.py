@@ -129,7 +129,12 @@ class _Run:
         if ranked is not None:
             summary.protocol, summary.score = ranked["protocol"].iloc[0], float(ranked["score"].iloc[0])
         say("characteristic filters, typical images, map")
-        classes, typical = class_filters(plan), typical_images(plan)
+        classes = class_filters(plan)
+        typical: pd.DataFrame | None = None
+        try:
+            typical = typical_images(plan)
+        except UsageError as error:
+            self._leave_out(f"typical and atypical images are left out: {error}", failed=False)
         mapped = feature_set_of(plan, request.encoder or "mean", request.layer or ALL_LAYERS, say)
         points: pd.DataFrame | None = None
         try:
@@ -159,7 +164,7 @@ class _Run:
             figures["filters"] = filters_sheet(
                 plan, top, about, pictures, gains_of(made), exemplars, title=title, notes=notes
             )
-        if classes is not None and typical is not None:
+        if classes is not None:
             figures |= class_sheets(plan, chosen, classes, typical, pictures, exemplars, at_edge, say)
         if len(heat_maps):
             figures["heat-maps"] = heat_map_sheet(plan, extreme, shown, heat_maps)

@@ -9,6 +9,7 @@ from jobs.evaluation_request import ALL_LAYERS
 from jobs.evaluation_sets import FeatureSet
 from jobs.explain_plan import ExplanationPlan
 from jobs.explain_versions import statistics_versions
+from texture_store.errors import UsageError
 from texture_store.evaluation.embedding import embed
 from texture_store.evaluation.typical import NUM_NEIGHBOURS, atypical, class_distances
 from texture_store.store.comparable import comparable_matrix
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
 
 SEED = 0
 
+MAX_COMPARED = 50_000
+"""Images among which the atypical ones are looked for: every pair is compared, which takes 4 minutes then (10 s for
+10,000) and grows with the square."""
 
-def typical_images(plan: ExplanationPlan) -> "pd.DataFrame | None":
-    """One row an image; computed if the store lacks them. None for a single image."""
+
+def typical_images(plan: ExplanationPlan) -> "pd.DataFrame":
+    """One row an image; computed if the store lacks them. Raises UsageError for too few images and too many."""
     table = "typical"
-    if plan.images.num_rows < 2:
-        return None
+    if not 2 <= (number := plan.images.num_rows) <= MAX_COMPARED:
+        raise UsageError(f"{number:,} images; it takes 2 to {MAX_COMPARED:,}, choose some with --where")
     question = plan.about_images() | {
         "label_column": plan.request.label_column,
         "num_neighbours": min(NUM_NEIGHBOURS, plan.images.num_rows - 1),

@@ -24,7 +24,7 @@ BATCH = 4
 PICTURE_PX = 512
 """Longer side of the micrographs that are kept: what a screen shows."""
 
-_FACTS = ("seen_width", "seen_height", "um_per_px_x", "um_per_px_y", "px_per_px_x", "px_per_px_y")
+_FACTS = ("seen_width", "seen_height", "px_per_px_x", "px_per_px_y")
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Looked:
     """What was found in one image: columns of schemas.EXEMPLARS and schemas.HEAT_MAPS."""
 
     seen: dict[str, Any]
-    """The columns SEEN."""
+    """The columns SEEN, without the scale, which the labels may say."""
     patches: dict[Filter, dict[str, Any]]
     heat_maps: dict[Filter, dict[str, Any]]
 

@@ -105,6 +105,7 @@ def _heat_map_question(plan: ExplanationPlan, row: int, one: Filter) -> Question
         "spec": plan.spec_of(layer).fingerprint,
         "layer": layer,
         "filter": number,
+        **plan.scale_of(layer, row),
     }
 
 
@@ -125,7 +126,8 @@ def _write_exemplars(
             looked = found[row, plan.spec_of(one[0]).fingerprint]
             if looked is not None:
                 mean = {"rank": rank, "mean_activation": float(plan.matrix[row, column])}
-                written.append(_named(plan.images, row) | mean | looked.seen | looked.patches[one])
+                seen = looked.seen | plan.scale_of(one[0], row)
+                written.append(_named(plan.images, row) | mean | seen | looked.patches[one])
         if written:
             write_explanation(
                 plan.storage, plan.request.dataset, "exemplars", questions[one], written, network_versions()

@@ -92,6 +92,12 @@ class ExplanationPlan:
         """Of the mean features of a layer."""
         return next(one.spec for one in self.features.layers if one.layer == layer)
 
+    def scale_of(self, layer: Layer, row: int) -> dict[str, float | None]:
+        """Um per px of what the network saw of an image, from the file or the labels."""
+        scales = next(one.scales for one in self.features.layers if one.layer == layer)
+        found = {"um_per_px_x": float(scales.x[row]), "um_per_px_y": float(scales.y[row])}
+        return {name: value if np.isfinite(value) else None for name, value in found.items()}
+
     def about_images(self, spec: str | None = None) -> dict[str, Any]:
         """The columns that say which images rows are of."""
         return {

@@ -77,7 +77,7 @@ def class_sheets(
     plan: ExplanationPlan,
     chosen: Chosen,
     classes: "pd.DataFrame",
-    typical: "pd.DataFrame",
+    typical: "pd.DataFrame | None",
     textures: Pictures,
     exemplars: "pd.DataFrame",
     at_edge: Container[Filter],
@@ -87,13 +87,14 @@ def class_sheets(
     best = exemplars[exemplars["rank"] == exemplars.groupby(["layer", "filter"])["rank"].transform("min")]
     patches = {(row["layer"], int(row["filter"])): row for row in best.to_dict("records")}
     labels = dict(zip(plan.images.column("image_id").to_pylist(), plan.labels, strict=True))
-    samples = _samples(plan, {name: _most_typical(typical, name) for name in chosen.by_class}, say)
+    samples = _samples(plan, {name: _of_class(plan, typical, name) for name in chosen.by_class}, say)
     found = {}
     for number, (name, methods) in enumerate(chosen.by_class.items(), 1):
         of_class = classes[classes["class"] == name].set_index(["layer", "filter"])
         first = of_class.iloc[0]
         over = first["group_column"] if isinstance(first["group_column"], str) else "image"
-        rows = [GridRow("the most typical micrographs of the class", samples[name])]
+        shown = "micrographs of the class" if typical is None else "the most typical micrographs of the class"
+        rows = [GridRow(shown, samples[name])]
         titles = {
             "difference": "filters with the greatest difference in mean activation (each: texture, most active patch)",
             "auc": f"filters that tell it apart best, by AUC ({first['num_class_units']:,} of the class, by {over})",
@@ -196,10 +197,12 @@ def neighbours_sheet(plan: ExplanationPlan, row: int, found: "pd.DataFrame", say
     places = {image_id: place for place, image_id in enumerate(plan.images.column("image_id").to_pylist())}
     rows = [places[image_id] for image_id in found["image_id"]]
     pictures = _read(plan, [row, *rows], say)
-    cosines = ["", *(f"cosine {value:.4f}" for value in found["cosine"])]
+    about = [[plan.labels[place] or ""] for place in (row, *rows)]
+    for one, cosine in zip(about[1:], found["cosine"], strict=True):
+        one.append(f"cosine {cosine:.4f}")
     cells = [
-        GridCell(cell.picture, [*cell.lines, cosine] if cosine else cell.lines, cell.shape)
-        for cell, cosine in zip(pictures, cosines, strict=True)
+        GridCell(cell.picture, [*cell.lines, *filter(None, lines)], cell.shape)
+        for cell, lines in zip(pictures, about, strict=True)
     ]
     half = (len(cells) + 1) // 2
     shown = [GridRow("asked about", cells[:1]), GridRow("nearest first", cells[1:half]), GridRow("", cells[half:])]
@@ -317,15 +320,18 @@ def _at_size(picture: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDA
     return np.asarray(np.clip(np.rint(large), 0, 255), np.uint8)
 
 
-def _most_typical(typical: "pd.DataFrame", name: str) -> list[str]:
-    of_class = typical[typical["label"] == name].sort_values("class_rank")
-    return [str(image_id) for image_id in of_class["image_id"].iloc[:NUM_SAMPLES]]
+def _of_class(plan: ExplanationPlan, typical: "pd.DataFrame | None", name: str) -> list[int]:
+    """Rows of the plan's images: the most typical ones of a class, or the first ones."""
+    rows = np.flatnonzero(plan.labels == name)
+    if typical is not None:
+        ranks = dict(zip(typical["image_id"], typical["class_rank"], strict=True))
+        image_ids = plan.images.column("image_id").to_pylist()
+        rows = np.array(sorted(rows.tolist(), key=lambda row: ranks[image_ids[row]]), np.intp)
+    return [int(row) for row in rows[:NUM_SAMPLES]]
 
 
-def _samples(plan: ExplanationPlan, wanted: Mapping[str, Sequence[str]], say: Say) -> dict[str, list[GridCell]]:
-    places = {image_id: place for place, image_id in enumerate(plan.images.column("image_id").to_pylist())}
-    rows = [places[image_id] for some in wanted.values() for image_id in some]
-    cells = iter(_read(plan, rows, say))
+def _samples(plan: ExplanationPlan, wanted: Mapping[str, Sequence[int]], say: Say) -> dict[str, list[GridCell]]:
+    cells = iter(_read(plan, [row for some in wanted.values() for row in some], say))
     return {name: [next(cells) for _ in some] for name, some in wanted.items()}
 
 
@@ -337,15 +343,16 @@ def _read(plan: ExplanationPlan, rows: Sequence[int], say: Say) -> list[GridCell
     images = plan.images.take(pa.array(rows, pa.int64()))
     names = images.column("path").to_pylist()
     cells = [GridCell(None, (name,)) for name in names]
-    pixels = plan.features.layers[-1].spec.pixels
+    shown = plan.features.layers[-1]
     try:
         for fetched in fetch(images, plan.catalog.snapshot.archive_url):
             if fetched.data is None:
                 continue
             with contextlib.suppress(RejectedImageError):
-                read = read_micrograph(fetched.data, pixels, sidecar=fetched.sidecar)
+                read = read_micrograph(fetched.data, shown.spec.pixels, sidecar=fetched.sidecar)
                 picture = thumbnail(read.seen, 512, 512)
-                shape = pixel_shape(_facts(read.facts, picture))
+                facts = read.facts | plan.scale_of(shown.layer, rows[fetched.index])
+                shape = pixel_shape(_facts(facts, picture))
                 cells[fetched.index] = GridCell(picture, (names[fetched.index],), shape)
     except TextureStoreError as error:
         say(f"sample micrographs are left out: {error}")

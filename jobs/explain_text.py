@@ -137,9 +137,9 @@ def gains_of(textures: "pa.Table") -> dict[Filter, list[str]]:
     several = len({row["recipe"] for row in rows}) > 1
     found: dict[Filter, list[str]] = {}
     for row in rows:
-        text = "dead filter" if row["is_dead"] else activation_text(row["activation"])
+        text = "dead, never active" if row["is_dead"] else activation_text(row["activation"])
         if row["noise_activation"] > 0 and not row["is_dead"]:
-            text += f", {row['activation'] / row['noise_activation']:,.3g} x noise"
+            text += f", {activation_text(row['activation'] / row['noise_activation'])} x noise"
         found.setdefault((row["layer"], row["filter"]), []).append(f"{row['recipe']}: {text}" if several else text)
     return found
 

@@ -328,11 +328,13 @@ def test_wrong_usage_is_one_line(explained: tuple[str, Result], arguments: tuple
     assert "\x1b" not in line
 
 
-def relabel(store: str, labels: dict[str, str]) -> None:
-    """A new snapshot of the same images with these labels."""
+def relabel(store: str, labels: dict[str, str], um_per_px: str = "") -> None:
+    """A new snapshot of the same images with these labels, and a scale."""
     archive = Path(open_store(store).catalog("steel").snapshot.archive_url.removeprefix("file://"))
     file = Path(store).parent / "labels.csv"
-    file.write_text("path,label\n" + "".join(f'{path},"{label}"\n' for path, label in labels.items()))
+    file.write_text(
+        "path,label,um_per_px\n" + "".join(f'{path},"{label}",{um_per_px}\n' for path, label in labels.items())
+    )
     arguments = ["--store", store, "--dataset", "steel", str(archive), "--labels", str(file)]
     result = CliRunner().invoke(index_command, arguments)
     assert result.exit_code == 0, result.output
@@ -364,6 +366,19 @@ def test_a_label_with_one_image_leaves_out_importances_alone(store: str) -> None
     frame = open_store(store).characteristics("steel")
     assert set(frame["class"]) == {"class0", "class1", "rare"}
     assert frame[frame["class"] == "rare"]["auc"].isna().all()
+
+
+def test_a_scale_that_the_labels_state_stands_in_the_pictures(store: str) -> None:
+    relabel(store, {name: f"class{number % 2}" for number, name in enumerate(names())}, "0.5")
+    arguments = ("--image", "image003.png", "--filters", "conv2_2:1")
+    assert run(store, *arguments).exit_code == 0
+    [row] = open_store(store).heat_maps("steel", path="image003.png").to_dict("records")
+    # 80 x 64 px of the file were seen as 64 x 64.
+    assert (row["um_per_px_x"], row["um_per_px_y"]) == (pytest.approx(0.625), pytest.approx(0.5))
+    relabel(store, {name: f"class{number % 2}" for number, name in enumerate(names())}, "1.5")
+    assert run(store, *arguments).exit_code == 0
+    assert open_store(store).heat_maps("steel", path="image003.png")["um_per_px_y"].tolist() == [pytest.approx(1.5)]
+    assert run(store, "--neighbours", "image003.png", "--same-scale").exit_code == 0
 
 
 def test_hostile_labels_are_text_everywhere(store: str) -> None:

@@ -20,7 +20,7 @@ from texture_store.store.explanations import SCHEMAS
 from .conftest import texture_store, write_archive
 from .killing import kill
 
-pytestmark = [pytest.mark.ray, pytest.mark.chaos]
+pytestmark = [pytest.mark.ray, pytest.mark.chaos, pytest.mark.timeout(600)]
 
 NOT_THE_SAME = ["created"]
 

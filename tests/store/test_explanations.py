@@ -25,7 +25,8 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "typical": IMAGES | {"label_column": "label", "num_neighbours": 1},
     "map": IMAGES | {"label_column": "label", "encoder": "mean", "layer": "all", "method": "pca", "seed": 0},
     "exemplars": IMAGES | {"layer": "conv4_3", "filter": 17, "count": 5},
-    "heat_maps": {"spec": "s0", "image_id": "i", "layer": "conv4_3", "filter": 17},
+    "heat_maps": {"spec": "s0", "image_id": "i", "layer": "conv4_3", "filter": 17}
+    | {"um_per_px_x": 0.5, "um_per_px_y": None},
     "neighbours": IMAGES | {"encoder": "mean", "layer": "all", "same_scale": False, "count": 10, "asked_id": "i"},
 }
 

@@ -38,7 +38,8 @@ DECIDING: dict[str, tuple[str, ...]] = {
     "typical": (*_IMAGES, "label_column", "num_neighbours"),
     "map": (*_IMAGES, "label_column", "encoder", "layer", "method", "seed"),
     "exemplars": (*_IMAGES, "layer", "filter", "count"),
-    "heat_maps": ("spec", "image_id", "layer", "filter"),
+    # The scale may be that of the labels, which change.
+    "heat_maps": ("spec", "image_id", "layer", "filter", "um_per_px_x", "um_per_px_y"),
     "neighbours": (*_IMAGES, "encoder", "layer", "same_scale", "count", "asked_id"),
 }
 """Columns that are the same in all rows of a file and decide them, and hence its key."""
