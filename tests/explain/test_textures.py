@@ -147,13 +147,20 @@ def test_what_the_network_does_not_have_is_refused_before_anything_is_computed(
         make_textures(some_weights, layer, filters, BETTER)
 
 
-def _share_in_peak(picture: npt.NDArray[np.uint8]) -> float:
-    """Of the power of a picture, the share within 3 frequency steps of its strongest frequency (and of its mirror)."""
-    values = picture.astype(float) - picture.mean()
-    power = np.abs(np.fft.fft2(values)) ** 2
-    row, column = np.unravel_index(power.argmax(), power.shape)
-    near = np.roll(power, (3 - row, 3 - column), axis=(0, 1))[:7, :7]
-    return float(2 * near.sum() / power.sum())
+def _coherence(picture: npt.NDArray[np.uint8]) -> float:
+    """How much the gradients of a picture agree on an orientation: 0 not at all, 1 altogether (structure tensor)."""
+    by_row, by_column = np.gradient(picture.astype(float))
+    products = [[(one * other).mean() for one in (by_row, by_column)] for other in (by_row, by_column)]
+    low, high = np.linalg.eigvalsh(products)
+    return float((high - low) / (high + low))
+
+
+@pytest.mark.slow
+def test_real_filters_of_conv1_2_answer_to_gratings(caffe_weights: Weights) -> None:
+    """Simple cells in all but name: most of the layer's filters have an orientation."""
+    found = list(make_textures(caffe_weights, "conv1_2", [11, 12, 26, 28, 32, 47], BETTER))
+    assert min(_coherence(texture.picture) for texture in found) > 0.7
+    assert all(texture.activation > 1.5 * texture.noise_activation for texture in found)
 
 
 def _gains(found: list[Texture]) -> list[float]:

@@ -67,7 +67,7 @@ def make_textures(
     not a convolution's.
     """
     check_filters(layer, filters)
-    return _textures(weights, layer, filters, recipe, seed=seed, device=device)
+    return _textures(weights, layer, [int(number) for number in filters], recipe, seed=seed, device=device)
 
 
 def check_filters(layer: str, filters: Sequence[int]) -> None:
@@ -87,7 +87,7 @@ def _names() -> str:
 
 
 def _textures(
-    weights: Weights, layer: Layer, filters: Sequence[int], recipe: Recipe, *, seed: int, device: str
+    weights: Weights, layer: Layer, filters: list[int], recipe: Recipe, *, seed: int, device: str
 ) -> Iterator[Texture]:
     if not filters:
         return
@@ -95,7 +95,7 @@ def _textures(
     noise_D = noise_activations(network, layer, side_px=recipe.side_px, seed=seed, device=device)
     size = FILTERS_PER_BATCH[torch.device(device).type]
     for first in range(0, len(filters), size):
-        asked = list(filters[first : first + size])
+        asked = filters[first : first + size]
         padded = asked + asked[-1:] * (size - len(asked))
         pictures_FCHW, is_active_F = ascend(network, layer, padded, recipe, seed=seed, device=device)
         for place, number in enumerate(asked):
