@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.evaluation_columns import column_of, selected
+from jobs.evaluation_columns import selected
 from jobs.evaluation_request import ALL_LAYERS, PROTOCOLS, EvaluationRequest
 from jobs.evaluation_sets import FeatureSet, feature_set, only_images, read_sets
 from jobs.evaluation_splits import Grouping, Split, make_grouping, make_splits
 from jobs.explain_request import ExplainRequest, Filter
+from jobs.report_images import labels_of
 from texture_store.errors import FeaturesNotFoundError, UsageError
 from texture_store.evaluation.folds import classes_in_one_group
-from texture_store.evaluation.missing import missing
 from texture_store.objects import Storage
 from texture_store.spec import FeatureSpec, Layer
 from texture_store.store.catalog import Catalog
@@ -156,13 +156,6 @@ def make_explanation_plan(request: ExplainRequest, say: Say) -> ExplanationPlan:
         left_out=left_out,
         there=explained_keys(storage, request.dataset),
     )
-
-
-def labels_of(images: pa.Table, column: str) -> npt.NDArray[np.object_]:
-    """(n,) text, None without a label; what pandas writes for a missing value is none."""
-    texts = np.array(column_of(images, column, "--label-column").to_pylist(), dtype=object)
-    texts[missing(texts) | np.array([str(text).lower() == "nan" for text in texts], bool)] = None
-    return texts
 
 
 def _as_evaluate(request: ExplainRequest) -> EvaluationRequest:
