@@ -355,6 +355,14 @@ def test_without_labels_what_needs_them_is_left_out(store: str) -> None:
     assert len(open_store(store).map("steel", snapshot=2)) == 12
 
 
+def test_one_class_is_nothing_to_tell_apart(store: str) -> None:
+    relabel(store, dict.fromkeys(names(), "steel"))
+    result = run(store, *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "column label has 1 values, one class only" in result.stdout
+    assert open_store(store).typical("steel")["class_size"].tolist() == [12] * 12
+
+
 def test_a_label_with_one_image_leaves_out_importances_alone(store: str) -> None:
     relabel(
         store, {name: "rare" if name == "image003.png" else f"class{number % 2}" for number, name in enumerate(names())}
