@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from jobs.explain_plan import ExplanationPlan
 from jobs.explain_versions import statistics_versions
@@ -29,6 +30,16 @@ def class_filters(plan: ExplanationPlan) -> "pd.DataFrame | None":
     return explanations_frame(read_explanations(plan.storage, plan.request.dataset, TABLE, {key}), TABLE)
 
 
+def _usual(plan: ExplanationPlan, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """(d,) mean activation of all filters of each filter's layer."""
+    layers = np.array([layer for layer, _ in plan.filters])
+    means = features.mean(axis=0, dtype=np.float64)
+    found = np.ones(len(layers))
+    for layer in np.unique(layers):
+        found[layers == layer] = means[layers == layer].mean() or 1.0
+    return found
+
+
 def _computed(plan: ExplanationPlan) -> list[Row]:
     assert plan.labelled is not None
     labelled = plan.labelled
@@ -36,13 +47,12 @@ def _computed(plan: ExplanationPlan) -> list[Row]:
     clusters = correlated_columns(features).of_column
     groups = None if labelled.grouping is None else labelled.grouping.groups
     found = characteristics(features, labelled.labels, groups=groups)
-    ranks = {
-        method: {
-            name: {int(column): place for place, column in enumerate(columns, 1)}
-            for name, columns in top_filters(found, features.shape[1], method=method, clusters=clusters).items()
+    ranks = {}
+    for method in METHODS:
+        top = top_filters(found, features.shape[1], method=method, scale=_usual(plan, features), clusters=clusters)
+        ranks[method] = {
+            name: {int(column): place for place, column in enumerate(columns, 1)} for name, columns in top.items()
         }
-        for method in METHODS
-    }
     rows: list[Row] = []
     for place, name in enumerate(found.classes):
         shared: dict[str, Any] = {

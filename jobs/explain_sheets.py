@@ -6,7 +6,6 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -23,6 +22,7 @@ from texture_store.report.encoded import decoded
 from texture_store.report.evaluation_figures import figure_bytes
 from texture_store.report.figure_text import activation_text
 from texture_store.report.heat_map_figure import heat_map_figure
+from texture_store.report.heat_map_overlay import overlay_colours
 from texture_store.report.map_figure import map_figure
 from texture_store.report.picture_grid import GridCell, GridRow, grid_figure
 from texture_store.report.scale_bar import pixel_shape
@@ -38,8 +38,6 @@ NUM_SAMPLES = 6
 NUM_EXEMPLARS_SHOWN = 3
 NUM_MARKED = 5
 """Atypical images that the map names."""
-_OVERLAY = 190
-"""Opacity, of 255, of the highest activation over its micrograph."""
 
 Pictures = dict[Filter, npt.NDArray[np.uint8]]
 
@@ -307,10 +305,7 @@ def _top(rows: Sequence[Mapping[str, Any]]) -> float:
 
 def _overlay(row: Mapping[str, Any], one: Filter, top: float) -> npt.NDArray[np.uint8]:
     large = enlarge(_map(row), one[0], row["seen_height"], row["seen_width"])
-    shares = np.clip(large / top if top > 0 else large, 0, 1)
-    colours = matplotlib.colormaps["inferno"](0.25 + 0.7 * shares, bytes=True)  # its ends are black and white
-    colours[..., 3] = np.rint(_OVERLAY * np.sqrt(shares))
-    return np.asarray(colours, np.uint8)
+    return overlay_colours(large / top if top > 0 else large)
 
 
 def _at_size(picture: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:

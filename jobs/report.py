@@ -36,7 +36,6 @@ MAX_BYTES = 25 << 20
 _NO_SCORES = "There are no scores yet: run evaluate."
 _NO_LABELS = "There are no labels, so there are no scores: run index with --labels, then evaluate."
 _BY_DEFAULT = "Nothing is featurized yet: these are the default settings of featurize."
-_NOT_EXPLAINED = "No textures, heat maps or neighbours are shown: none have been made for this dataset yet."
 
 
 @dataclass(frozen=True)
@@ -108,6 +107,7 @@ def _content(
 ) -> "Report":
     from jobs.report_audit import quick_audit
     from jobs.report_claims import claims_of_dataset
+    from jobs.report_explanations import explanations_of
     from jobs.report_images import labels_of
     from jobs.report_provenance import newest_entry, provenance_of, shown_specs, when
     from jobs.report_rejected import rejected_of
@@ -125,6 +125,7 @@ def _content(
     mistakes: Misclassified | Absent = none
     if question is not None:
         mistakes = misclassified_of(store.storage, dataset, question, reader, for_mistakes)
+    explained = explanations_of(store, catalog, reader, max_images // 4)
     left = max_images - reader.num_read - reader.num_missing
     samples = samples_of(seen, column, reader, left, note="" if specs else _BY_DEFAULT)
     return Report(
@@ -139,7 +140,7 @@ def _content(
         audit=quick_audit(store_url, dataset, question),
         rejected=rejected_of(catalog, specs),
         provenance=provenance_of(catalog, question),
-        explanations=Absent(_NOT_EXPLAINED),
+        explanations=explained,
     )
 
 

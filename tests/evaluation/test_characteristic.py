@@ -135,15 +135,19 @@ def test_planted_filters_come_first_by_both_methods() -> None:
     assert by_auc["pearlite"].tolist()[0] == by_difference["pearlite"].tolist()[0] == 5
 
 
-def test_among_filters_with_the_same_auc_the_clearest_comes_first() -> None:
+def test_among_filters_with_the_same_auc_the_greatest_difference_for_its_layer_comes_first() -> None:
     labels = np.repeat(["a", "b"], 10)
     step = np.repeat([1.0, 0.0], 10)
-    noisy = step * 30 + RNG.random(20) * 29
-    clear = step * 3 + RNG.random(20) * 0.1
-    found = characteristics(np.stack([noisy, clear], axis=1), labels)
+    shallow = 500 + step * 30 + RNG.random(20)
+    deep = 1 + step * 3 + RNG.random(20)
+    found = characteristics(np.stack([shallow, deep], axis=1), labels)
     assert found.auc[0].tolist() == [1.0, 1.0]
-    assert top_filters(found, 2, method="auc")["a"].tolist() == [1, 0]
-    assert top_filters(found, 2, method="difference")["a"].tolist() == [0, 1]
+    usual = np.array([500.0, 1.0])
+    assert top_filters(found, 2, method="auc", scale=usual)["a"].tolist() == [1, 0]
+    assert top_filters(found, 2, method="auc")["a"].tolist() == [0, 1]
+    assert top_filters(found, 2, method="difference", scale=usual)["a"].tolist() == [0, 1]
+    with pytest.raises(DimensionMismatchError, match="is not of 2 columns"):
+        top_filters(found, 2, method="auc", scale=np.ones(3))
 
 
 def test_one_filter_of_a_cluster_is_named() -> None:

@@ -34,8 +34,6 @@ class Characteristics:
     """(c, d) mean of the class minus the mean of the other classes' means."""
     auc: Values
     """(c, d) 0..1, one class against the rest, over specimen means (see `over`); NaN where it is not defined."""
-    spread: Values
-    """(d,) standard deviation of each column over all images, ddof = 0."""
     num_images: npt.NDArray[np.intp]
     """(c,)"""
     num_units: npt.NDArray[np.intp]
@@ -86,7 +84,6 @@ def characteristics(
         means=means,
         differences=means - others,
         auc=_one_against_rest(units, of_unit, len(names)),
-        spread=features.std(axis=0, dtype=np.float64),
         num_images=num_images,
         num_units=np.bincount(of_unit, minlength=len(names)),
         over="images" if groups is None else "specimens",
@@ -94,22 +91,31 @@ def characteristics(
 
 
 def top_filters(
-    found: Characteristics, number: int, *, method: Method, clusters: npt.NDArray[np.integer] | None = None
+    found: Characteristics,
+    number: int,
+    *,
+    method: Method,
+    scale: Values | None = None,
+    clusters: npt.NDArray[np.integer] | None = None,
 ) -> dict[str, npt.NDArray[np.intp]]:
     """By class, the columns that are most characteristic of it, most first, by `difference` or by `auc`.
 
-    Of filters with the same AUC (often 1, with few specimens) those come first whose difference is the greatest in
-    units of their spread. With clusters (d,) of `correlated_columns` one column of each is taken. A class whose AUC is
-    not defined has none. UsageError for a method that does not exist.
+    Of filters with the same AUC (often 1, with few specimens) those come first whose difference is the greatest, in
+    units of `scale` (d,), positive: what is usual in the filter's layer, since activations fall from about 1000 to
+    about 1 with depth. (On stripes against dots, where most AUCs are 1: in units of the filter's own spread filters of
+    the first layers came first, as a share of its activation filters that see nothing but the padded edge.) With
+    clusters (d,) of `correlated_columns` one column of each is taken. A class whose AUC is not defined has none.
+    UsageError for a method that does not exist, DimensionMismatchError for a scale of other columns.
     """
     if method not in METHODS:
         raise UsageError(f"{method!r} is no method; take one of {', '.join(METHODS)}")
-    spread = np.where(found.spread > 0, found.spread, 1.0)
+    if scale is not None and scale.shape != found.differences.shape[1:]:
+        raise DimensionMismatchError(f"scale {scale.shape} is not of {found.differences.shape[1]} columns; give (d,)")
     return {
         name: top_columns(
             found.auc[place] if method == "auc" else found.differences[place],
             number,
-            ties=found.differences[place] / spread,
+            ties=found.differences[place] / (1.0 if scale is None else scale),
             clusters=clusters,
         )
         for place, name in enumerate(found.classes)
