@@ -109,7 +109,7 @@ def _important(frame: "pd.DataFrame", catalog: Catalog, shown: _Shown) -> Import
     first = frame.iloc[0]
     ranked = frame[frame["rank"].notna()].sort_values("rank")
     bars = ranked.head(NUM_BARS)
-    names = [f"{row.layer} filter {row.filter}" for row in bars.itertuples()]
+    names = [f"{row.layer}:{row.filter}" for row in bars.itertuples()]
     plot = bars_plot(
         names,
         {
@@ -122,7 +122,7 @@ def _important(frame: "pd.DataFrame", catalog: Catalog, shown: _Shown) -> Import
     textures = []
     for row in ranked.head(NUM_IMPORTANT).to_dict("records"):
         facts = {
-            "permutation": f"{row['permutation']:.4f} ± {row['permutation_spread']:.4f} of weighted F1",
+            "permutation": f"{row['permutation']:z.4f} ± {row['permutation_spread']:.4f} of weighted F1",
             "votes lost": f"{100 * row['votes']:.2f} %",
             "impurity": f"{row['impurity']:.4f} ± {row['impurity_spread']:.4f}",
         }
@@ -171,7 +171,10 @@ def _characteristic(frame: "pd.DataFrame", catalog: Catalog, shown: _Shown) -> C
 
 def _heat_maps(frame: "pd.DataFrame") -> Gallery:
     pictures = []
-    for row in frame.head(NUM_HEAT_MAPS).to_dict("records"):
+    # Of every image the first filter's before anybody's second, so that no class is left out.
+    turns = frame.assign(turn=frame.groupby("image_id").cumcount()).sort_values("turn", kind="stable")
+    shown = turns.head(NUM_HEAT_MAPS).sort_values(["path", "turn"], kind="stable")
+    for row in shown.to_dict("records"):
         name = f"{row['layer']} filter {row['filter']}"
         pixels = heat_map_overlay(
             _small(decoded(row["picture"])),
@@ -182,7 +185,7 @@ def _heat_maps(frame: "pd.DataFrame") -> Gallery:
         alt = f"Micrograph {row['path']} with the activation of {name} in colour."
         lines = [name, f"mean {_number(row['mean_activation'])}, highest {_number(row['highest_activation'])}"]
         pictures.append(Picture(row["path"], pixels, alt, lines))
-    more = f" The first {NUM_HEAT_MAPS} of {len(frame)}." if len(frame) > NUM_HEAT_MAPS else ""
+    more = f" Shown are {NUM_HEAT_MAPS} of {len(frame)}." if len(frame) > NUM_HEAT_MAPS else ""
     return Gallery(f"Bright colours: where in a micrograph a filter is active.{more}", pictures)
 
 

@@ -232,7 +232,7 @@ def bars_plot(
         for number, (series, (means, spread)) in enumerate(values.items())
     ]
     layout = _layout(height=max(260, 120 + 26 * len(names))) | {
-        "xaxis": {"title": {"text": label(axis)}},
+        "xaxis": {"title": {"text": label(axis), "standoff": 8}, "automargin": True},
         "yaxis": {"tickvals": list(range(len(names))), "ticktext": ticks, "autorange": "reversed", "automargin": True},
     }
     rows = [
