@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from jobs.explain import ExplanationSummary
+    from jobs.explain_run import ExplanationSummary
 
 NUM_ATYPICAL = 5
 MEANS_SHOWN = 12

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from jobs.report_pictures import PictureReader
 from texture_store.report.encoded import decoded
+from texture_store.report.explanation_plots import bars_plot, map_plot
 from texture_store.report.heat_map_overlay import heat_map_overlay
 from texture_store.report.report_content import (
     Absent,
@@ -25,7 +26,6 @@ from texture_store.report.report_content import (
     Texture,
 )
 from texture_store.report.report_page import PICTURE_PX
-from texture_store.report.report_plots import bars_plot, map_plot
 from texture_store.report.thumbnail import thumbnail
 from texture_store.store.catalog import Catalog
 from texture_store.store.reader import Store

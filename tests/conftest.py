@@ -14,10 +14,14 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.faults import FaultProxy
+
+if TYPE_CHECKING:
+    from texture_store.backbone.weights import Weights
 
 # Before anything reads them: no proxy between a test and its own server, no profile of whoever runs the tests, and no
 # waits for an instance's metadata service.
@@ -38,6 +42,26 @@ def test_data() -> Path:
     path = Path(folder).resolve()
     assert (path / "uhcs" / "labels.csv").is_file(), f"TEXTURE_STORE_TEST_DATA={folder} does not hold the micrographs"
     return path
+
+
+@pytest.fixture(scope="session")
+def caffe_weights() -> "Weights":
+    """The paper's weights, through the product's own sources; skipped without them and without network."""
+    from texture_store.backbone.sources import find_weights
+    from texture_store.errors import WeightsNotFoundError
+
+    try:
+        return find_weights()
+    except WeightsNotFoundError as error:
+        pytest.skip(f"needs the weights of VGG16 or network: {error}")
+
+
+@pytest.fixture(scope="session")
+def some_weights() -> "Weights":
+    """Small random ones."""
+    from texture_store.backbone.weights import random_weights
+
+    return random_weights(seed=1)
 
 
 @pytest.fixture(scope="session")

@@ -8,25 +8,10 @@ import numpy.typing as npt
 import pytest
 
 from texture_store.backbone.downloads import download_wheel
-from texture_store.backbone.sources import find_weights
-from texture_store.backbone.weights import Weights, random_weights
 from texture_store.errors import WeightsNotFoundError
 from texture_store.spec import NETWORK_LAYERS, Layer
 
 Reference = Callable[[npt.NDArray[np.uint8]], dict[Layer, npt.NDArray[np.float32]]]
-
-
-@pytest.fixture(scope="session")
-def caffe_weights() -> Weights:
-    try:
-        return find_weights()
-    except WeightsNotFoundError as error:
-        pytest.skip(f"needs the weights of VGG16 or network: {error}")
-
-
-@pytest.fixture(scope="session")
-def some_weights() -> Weights:
-    return random_weights(seed=1)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import pandas as pd
 from tests.evaluation_rows import evaluation_row, evaluation_table
 from texture_store.evaluation.claims import Claim
 from texture_store.evaluation.findings import Finding
+from texture_store.report.explanation_plots import bars_plot, map_plot
 from texture_store.report.report_content import (
     Absent,
     Audit,
@@ -28,7 +29,6 @@ from texture_store.report.report_content import (
     Table,
     Texture,
 )
-from texture_store.report.report_plots import bars_plot, map_plot
 from texture_store.report.report_question import Question, choose_question
 from texture_store.report.report_scores import confusion_of, scores_of
 from texture_store.store.evaluations import evaluations_frame

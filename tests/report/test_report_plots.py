@@ -6,7 +6,9 @@ import pytest
 
 from tests.report.made_report import HOSTILE, frame_of, grid_rows, question_of
 from texture_store.report.evaluation_tables import score_table
-from texture_store.report.report_plots import bars_plot, confusion_plot, label, layers_plots, map_plot, together_plots
+from texture_store.report.explanation_plots import bars_plot, map_plot
+from texture_store.report.plotly_style import label
+from texture_store.report.report_plots import confusion_plot, layers_plots, together_plots
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,6 @@
-"""Interactive plots of a report: tables in, Plotly figures as JSON values out.
+"""Interactive plots of scores: tables in, Plotly figures as JSON values out."""
 
-Plotly reads a small HTML out of every text that it draws. What comes from files goes through `label`, so that it is
-drawn as it is.
-"""
-
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +8,8 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from texture_store.report.evaluation_tables import ALL_LAYERS
-from texture_store.report.plain_text import plain, shortened
+from texture_store.report.plain_text import shortened
+from texture_store.report.plotly_style import QUIET, TICK_CHARACTERS, label, plot_layout, plot_tick, plot_values
 from texture_store.report.report_content import Cell, Plot, Table
 from texture_store.spec import ENCODERS, LAYERS, NETWORK_LAYERS
 
@@ -24,25 +20,14 @@ _COLOURS = {"mean": "#0072b2", "max": "#d55e00", "gram": "#009e73", "vlad": "#cc
 _SYMBOLS = {"mean": "circle", "max": "triangle-down", "gram": "square", "vlad": "diamond"}
 _TOGETHER = "#e69f00"
 _SHADES = ("#9ecae1", "#6baed6", "#4292c6", "#2a74b0", "#1d5f9e")
-_QUIET = "#7d8590"
-"""Readable on white and on black."""
 _BASELINES = {"metadata": ("metadata alone", "dash"), "majority": ("majority", "dot")}
 _LEAST_SPAN = 0.2
 """Of the axis: differences of a hundredth should not look like much."""
 _HEIGHT_PX = 400
-_TICK_CHARACTERS = 16
-"""Of one line; there are two."""
 _ANGLES = (0, -45, -90)
 """Of turned names: they end at their tick. Those that begin there run out of the picture, and Plotly drops the last."""
 _MOST_CELL_TEXTS = 12
 """Classes up to which a confusion matrix has room for its numbers."""
-_CATEGORIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#7d8590")
-_MARKS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down", "star")
-
-
-def label(text: str) -> str:
-    """Text from files as Plotly draws it unchanged: no tag, no entity, no line break, nothing invisible."""
-    return plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def layers_plots(scores: "pd.DataFrame", *, score_name: str) -> list[Plot]:
@@ -113,7 +98,7 @@ def together_plots(scores: "pd.DataFrame", *, score_name: str) -> list[Plot]:
                         "symbol": "diamond" if together else "circle",
                         "size": 10 if together else 9,
                         "color": colour,
-                        "line": {"color": _QUIET, "width": 0.7},
+                        "line": {"color": QUIET, "width": 0.7},
                     },
                 )
             )
@@ -164,84 +149,17 @@ def confusion_plot(counts: npt.NDArray[np.int64], classes: Sequence[str], *, tit
         ygap=1,
         colorbar={"title": {"text": "% of true class", "side": "right"}, "thickness": 12, "outlinewidth": 0},
     )
-    layout = _layout(height=max(340, 160 + 34 * len(classes))) | {
+    layout = plot_layout(height=max(340, 160 + 34 * len(classes))) | {
         # One line each, since they may be turned.
-        "xaxis": _axis("predicted", places, [label(shortened(name, _TICK_CHARACTERS)) for name in classes]),
-        "yaxis": _axis("true", places, [_tick(name) for name in classes]) | {"autorange": "reversed"},
+        "xaxis": _axis("predicted", places, [label(shortened(name, TICK_CHARACTERS)) for name in classes]),
+        "yaxis": _axis("true", places, [plot_tick(name) for name in classes]) | {"autorange": "reversed"},
     }
     wrong = int(counts.sum() - np.trace(counts))
     alt = (
         f"Confusion matrix, {title}: {wrong:,} of {int(counts.sum()):,} predictions in {trials} trials are wrong."
         " The numbers are in the table below it."
     )
-    return Plot(title, _values(go.Figure([heat], layout)), alt, _confusion_table(counts, shares, classes))
-
-
-def map_plot(
-    positions: npt.NDArray[np.floating[Any]],
-    paths: Sequence[str],
-    values: Sequence[str | None] | npt.NDArray[np.floating[Any]],
-    *,
-    title: str,
-    value_name: str,
-    axes: tuple[str, str] = ("", ""),
-    thumbnails: Sequence[np.ndarray | None] = (),
-) -> Plot:
-    """A dataset in two dimensions.
-
-    positions (n, 2); paths (n,); values (n,): text, which gets a colour and a mark each (the most frequent seven, then
-    `other`), or numbers, which get a colour scale (NaN: unknown). thumbnails (n,): (h, w) uint8, or none at all.
-    """
-    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
-        traces, order = _continuous(positions, paths, values, value_name)
-    else:
-        traces, order = _categories(positions, paths, values)
-    layout = _layout(height=520) | {
-        "xaxis": {"title": {"text": label(axes[0])}, "zeroline": False, "showticklabels": False},
-        "yaxis": {"title": {"text": label(axes[1])}, "zeroline": False, "showticklabels": False, "scaleanchor": "x"},
-    }
-    alt = f"Scatter plot of {len(paths):,} micrographs in two dimensions, coloured by {value_name}."
-    return Plot(
-        title,
-        _values(go.Figure(traces, layout)),
-        alt,
-        thumbnails=[thumbnails[place] for place in order] if len(thumbnails) else (),
-        names=[paths[place] for place in order] if len(thumbnails) else (),
-    )
-
-
-def bars_plot(
-    names: Sequence[str], values: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, title: str, axis: str
-) -> Plot:
-    """Horizontal bars by name with their spread: importances of filters (the paper's Figure 9).
-
-    values: series -> (n,) values and (n,) standard deviations; the first series decides nothing, names stay in order.
-    """
-    ticks = [_tick(name) for name in names]
-    traces = [
-        go.Bar(
-            orientation="h",
-            x=list(means),
-            y=list(range(len(names))),
-            error_x={"type": "data", "array": list(spread), "thickness": 1, "width": 2, "color": _QUIET},
-            name=label(series),
-            marker={"color": _CATEGORIES[number % len(_CATEGORIES)]},
-            customdata=[label(name) for name in names],
-            hovertemplate="%{customdata}: %{x:.4g}",
-        )
-        for number, (series, (means, spread)) in enumerate(values.items())
-    ]
-    layout = _layout(height=max(260, 120 + 26 * len(names))) | {
-        "xaxis": {"title": {"text": label(axis), "standoff": 8}, "automargin": True},
-        "yaxis": {"tickvals": list(range(len(names))), "ticktext": ticks, "autorange": "reversed", "automargin": True},
-    }
-    rows = [
-        [Cell(name), *(Cell(f"{means[i]:.4f} ± {sd[i]:.4f}", means[i]) for means, sd in values.values())]
-        for i, name in enumerate(names)
-    ]
-    table = Table(title, ["filter", *values], rows, frozenset(range(1, len(values) + 1)))
-    alt = f"Bar plot, {title}: {axis} of {len(names)} filters. The numbers are in the table below it."
-    return Plot(title, _values(go.Figure(traces, layout)), alt, table)
+    return Plot(title, plot_values(go.Figure([heat], layout)), alt, _confusion_table(counts, shares, classes))
 
 
 def _axis(title: str, places: Sequence[int], ticks: Sequence[str]) -> dict[str, object]:
@@ -292,38 +210,19 @@ def _score_figure(
                 x=[-0.5, len(ticks) - 0.5],
                 y=[value, value],
                 mode="lines",
-                line={"color": _QUIET, "dash": dash, "width": 1.5},
+                line={"color": QUIET, "dash": dash, "width": 1.5},
                 name=f"{title} {value:.2f}" + (", below" if value < low else ""),
                 hovertemplate=f"{title} {value:.3f}<extra></extra>",
             )
         )
-    layout = _layout(height=_HEIGHT_PX) | {
+    layout = plot_layout(height=_HEIGHT_PX) | {
         "xaxis": {"tickvals": list(range(len(ticks))), "ticktext": list(ticks)}
         | {"title": {"text": axis, "standoff": 6}}
         | {"range": [-0.5, len(ticks) - 0.5], "zeroline": False, "showgrid": False, "automargin": True}
         | {"autotickangles": list(_ANGLES)},
         "yaxis": {"range": [low, high], "title": {"text": f"{score_name}, mean ± sd"}, "zeroline": False},
     }
-    return _values(go.Figure(traces, layout))
-
-
-def _layout(*, height: int) -> dict[str, Any]:
-    return {
-        "template": "none",
-        "height": height,
-        "margin": {"l": 60, "r": 12, "t": 30, "b": 48},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 12},
-        "legend": {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0},
-        "hovermode": "closest",
-        "dragmode": "zoom",
-    }
-
-
-def _values(figure: Any) -> dict[str, object]:
-    values: dict[str, object] = json.loads(figure.to_json())
-    return values
+    return plot_values(go.Figure(traces, layout))
 
 
 def _protocols(scores: "pd.DataFrame") -> list[str]:
@@ -356,18 +255,6 @@ def _extremes(rows: "pd.DataFrame") -> str:
     )
 
 
-def _tick(name: str) -> str:
-    """A name as one line, or as two where it can be split after a separator; longer ones lose their middle."""
-    if len(name) <= _TICK_CHARACTERS:
-        return label(name)
-    places = [i + 1 for i, character in enumerate(name) if character in " _-+/."]
-    fitting = [i for i in places if max(i, len(name) - i) <= _TICK_CHARACTERS]
-    if not fitting:
-        return label(shortened(name, _TICK_CHARACTERS))
-    place = min(fitting, key=lambda i: abs(2 * i - len(name)))
-    return f"{label(name[:place])}<br>{label(name[place:])}"
-
-
 def _per_cent(share: float) -> str:
     return f"{share:.0f}" if share in (0, 100) else f"{share:.1f}"
 
@@ -380,74 +267,3 @@ def _confusion_table(counts: npt.NDArray[np.int64], shares: npt.NDArray[Any], cl
     numeric = frozenset(range(1, len(classes) + 2))
     columns = ["true class", *classes, "predictions"]
     return Table("Per cent of each true class (rows) by predicted class", columns, rows, numeric)
-
-
-def _categories(
-    positions: npt.NDArray[Any], paths: Sequence[str], values: Sequence[str | None] | npt.NDArray[Any]
-) -> tuple[list[Any], list[int]]:
-    texts = [None if value is None else str(value) for value in values]
-    ranked = sorted({text for text in texts if text is not None}, key=lambda text: (-texts.count(text), text))
-    fits = len(ranked) <= len(_CATEGORIES)
-    own = ranked if fits else ranked[: len(_CATEGORIES) - 1]
-    groups: list[tuple[str, list[int]]] = [(name, [i for i, text in enumerate(texts) if text == name]) for name in own]
-    if not fits:
-        rest = [i for i, text in enumerate(texts) if text is not None and text not in own]
-        groups.append((f"other ({len(ranked) - len(own)} values)", rest))
-    groups.append(("unknown", [i for i, text in enumerate(texts) if text is None]))
-    traces, order = [], []
-    for number, (name, places) in enumerate(groups):
-        if not places:
-            continue
-        order += places
-        traces.append(
-            go.Scatter(
-                x=positions[places, 0].tolist(),
-                y=positions[places, 1].tolist(),
-                mode="markers",
-                name=label(shortened(name, 40)),
-                marker={
-                    "size": 7,
-                    "opacity": 0.8,
-                    "color": _QUIET if name == "unknown" else _CATEGORIES[number % len(_CATEGORIES)],
-                    "symbol": _MARKS[number % len(_MARKS)],
-                },
-                customdata=[_hover(paths[i], texts[i]) for i in places],
-                hovertemplate="%{customdata}<extra></extra>",
-            )
-        )
-    return traces, order
-
-
-def _continuous(
-    positions: npt.NDArray[Any], paths: Sequence[str], values: npt.NDArray[Any], value_name: str
-) -> tuple[list[Any], list[int]]:
-    known, unknown = np.flatnonzero(np.isfinite(values)).tolist(), np.flatnonzero(~np.isfinite(values)).tolist()
-    traces = []
-    for places, marker in (
-        (unknown, {"color": _QUIET, "symbol": "x"}),
-        (
-            known,
-            {"color": values[known].tolist(), "colorscale": "Viridis", "showscale": True}
-            | {"colorbar": {"title": {"text": label(shortened(value_name, 30)), "side": "right"}, "thickness": 12}},
-        ),
-    ):
-        if places:
-            traces.append(
-                go.Scatter(
-                    x=positions[places, 0].tolist(),
-                    y=positions[places, 1].tolist(),
-                    mode="markers",
-                    name="unknown" if places is unknown else "known",
-                    showlegend=bool(unknown),
-                    marker={"size": 7, "opacity": 0.8, **marker},
-                    customdata=[
-                        _hover(paths[i], f"{values[i]:.4g}" if np.isfinite(values[i]) else None) for i in places
-                    ],
-                    hovertemplate="%{customdata}<extra></extra>",
-                )
-            )
-    return traces, unknown + known
-
-
-def _hover(path: str, value: str | None) -> str:
-    return f"{label(shortened(path, 80))}<br>{'unknown' if value is None else label(shortened(value, 60))}"
