@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from jobs.evaluation_plan import make_evaluation_plan
@@ -164,10 +165,15 @@ def test_textures_are_kept_as_they_are_made(explained: tuple[str, Result]) -> No
     assert frame["weights"].unique().tolist() == [weights.digest]
     assert frame["lineage"].unique().tolist() == ["random:0"]
     shallow = frame[frame["layer"].isin(["conv1_2", "conv2_2", "conv3_3"])].iloc[0]
-    [made] = make_textures(weights, shallow["layer"], [int(shallow["filter"])], PAPER)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the tasks do: twenty steps make much of a last bit
+    try:
+        [made] = make_textures(weights, shallow["layer"], [int(shallow["filter"])], PAPER)
+    finally:
+        torch.set_num_threads(threads)
     assert shallow["is_dead"] == made.is_dead
     if not made.is_dead:
-        np.testing.assert_allclose(decoded(shallow["picture"]).astype(int), made.picture, atol=2)
+        np.testing.assert_array_equal(decoded(shallow["picture"]), made.picture)
         assert shallow["activation"] == pytest.approx(made.activation, rel=1e-3)
 
 
