@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from jobs.explain_pictures import edge_filters
 from jobs.report_pictures import PictureReader
 from texture_store.report.encoded import decoded
 from texture_store.report.explanation_plots import bars_plot, map_plot
+from texture_store.report.figure_text import activation_text
 from texture_store.report.heat_map_overlay import heat_map_overlay
 from texture_store.report.report_content import (
     Absent,
@@ -83,7 +85,9 @@ class _Shown:
         textures.sort(key=lambda row: row["recipe"] == "better")
         self._textures = {(row["layer"], int(row["filter"])): row for row in textures}
         self._exemplars: dict[Filter, list[dict[str, Any]]] = {}
-        for row in store.exemplars(catalog.dataset).to_dict("records"):
+        exemplars = store.exemplars(catalog.dataset)
+        self._at_edge = edge_filters(exemplars)
+        for row in exemplars.to_dict("records"):
             self._exemplars.setdefault((row["layer"], int(row["filter"])), []).append(row)
 
     def texture(self, one: Filter, facts: Mapping[str, str], means: Mapping[str, float]) -> Texture:
@@ -94,12 +98,14 @@ class _Shown:
         else:
             lines = ["nothing activates it"] if row["is_dead"] else [_gain(row["gain"])]
             picture = Picture(name, decoded(row["picture"]), f"Synthetic texture that activates {name} most.", lines)
+        if one in self._at_edge:
+            facts = {**facts, "mostly at the picture's edge": "where the network sees zero padding, not the material"}
         return Texture(name, picture, facts, means, self._shown_exemplars(one))
 
     def _shown_exemplars(self, one: Filter) -> list[Picture]:
         pictures = []
         for row in sorted(self._exemplars.get(one, []), key=lambda row: int(row["rank"]))[:NUM_EXEMPLARS]:
-            told = [f"mean activation {_number(row['mean_activation'])}"]
+            told = [f"mean activation {activation_text(row['mean_activation'])}"]
             alt = f"Patch of micrograph {row['path']}, where {one[0]} filter {one[1]} is most active."
             pictures.append(Picture(row["path"], _small(decoded(row["patch"])), alt, [*told, "most active patch"]))
         return pictures
@@ -127,7 +133,8 @@ def _important(frame: "pd.DataFrame", catalog: Catalog, shown: _Shown) -> Import
             "impurity": f"{row['impurity']:.4f} ± {row['impurity_spread']:.4f}",
         }
         if row["cluster_size"] > 1:
-            facts["rises and falls with"] = f"{row['cluster_size'] - 1} more filters, permuted together"
+            others = int(row["cluster_size"]) - 1
+            facts["rises and falls with"] = f"{others} more filter{'s' * (others > 1)}, permuted together"
         textures.append(shown.texture((row["layer"], int(row["filter"])), facts, row["class_means"]))
     is_told = bool(ranked["is_loss"].any())
     doubt = "" if is_told else " No filter's loss of F1 can be told from 0, so the order is that of the votes."
@@ -157,7 +164,7 @@ def _characteristic(frame: "pd.DataFrame", catalog: Catalog, shown: _Shown) -> C
             if row["difference_rank"] <= NUM_CHARACTERISTIC:
                 facts["by difference"] = f"number {row['difference_rank']:.0f} (the paper's order)"
             facts["AUC"] = "not defined" if np.isnan(_float(row["auc"])) else f"{row['auc']:.3f}"
-            facts["difference"] = _number(row["difference"])
+            facts["difference"] = activation_text(row["difference"])
             one = (row["layer"], int(row["filter"]))
             classes.setdefault(str(name), []).append(shown.texture(one, facts, means[one]))
     unit = frame["group_column"].iloc[0] or "image"
@@ -183,7 +190,8 @@ def _heat_maps(frame: "pd.DataFrame") -> Gallery:
             seen=(row["seen_height"], row["seen_width"]),
         )
         alt = f"Micrograph {row['path']} with the activation of {name} in colour."
-        lines = [name, f"mean {_number(row['mean_activation'])}, highest {_number(row['highest_activation'])}"]
+        mean, highest = (activation_text(row[f"{which}_activation"]) for which in ("mean", "highest"))
+        lines = [name, f"mean {mean}, highest {highest}"]
         pictures.append(Picture(row["path"], pixels, alt, lines))
     more = f" Shown are {NUM_HEAT_MAPS} of {len(frame)}." if len(frame) > NUM_HEAT_MAPS else ""
     return Gallery(f"Bright colours: where in a micrograph a filter is active.{more}", pictures)
@@ -276,11 +284,7 @@ def _small(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def _gain(gain: float | None) -> str:
     if gain is None or np.isnan(gain):
         return "activates it"
-    return "noise does not activate it" if np.isinf(gain) else f"{gain:,.3g} times the activation of noise"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return "noise does not activate it" if np.isinf(gain) else f"{activation_text(gain)} times the activation of noise"
 
 
 def _float(value: object) -> float:

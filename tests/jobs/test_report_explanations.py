@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jobs import report_explanations
 from jobs.index import index
 from tests.jobs.test_report import commit_all, page_of, section
 from tests.made_store import SPEC, MadeStore
@@ -131,7 +132,8 @@ def test_every_table_has_its_section(explained: tuple[str, list[str]]) -> None:
     assert "weighted F1 0.987" in shown
     assert "No filter&#39;s loss of F1 can be told from 0" in shown
     assert "0.0125 ± 0.0020 of weighted F1" in shown
-    assert "1 more filters, permuted together" in shown
+    assert "1 more filter, permuted together" in shown
+    assert "mostly at the picture" not in shown
     assert "10 times the activation of noise" in shown
     assert "no texture was made: run explain again" in shown  # of the other filter
     assert "number 1 (the paper&#39;s order)" in shown
@@ -142,6 +144,13 @@ def test_every_table_has_its_section(explained: tuple[str, list[str]]) -> None:
     assert "10.0 times as far as the median" in shown
     assert shown.index(paths[9]) > 0
     assert "run explain again." not in shown.replace("no texture was made: run explain again", "")
+
+
+def test_a_filter_of_the_edge_is_marked(explained: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    url, _ = explained
+    monkeypatch.setattr(report_explanations, "edge_filters", lambda _: {("conv4_3", 17)})
+    shown = section(page_of(url), "textures")
+    assert shown.count("mostly at the picture&#39;s edge") == 3  # once by importance, once for each class
 
 
 def test_answers_about_an_older_snapshot_are_said(explained: tuple[str, list[str]], tmp_path: Path) -> None:
