@@ -174,6 +174,8 @@ def _missing(plan: EvaluationPlan, one: FoldDictionaries) -> list[tuple[Layer, s
 
 
 def _say_cost(plan: EvaluationPlan, one: FoldDictionaries, passing: Plan, *, num_fits: int) -> None:
+    import torch
+
     commits = read_commits(plan.storage, plan.request.dataset, one.name.spec.fingerprint)
     (record,) = (each for each in commits if each.shard == one.known.id)
     # One core learns one dictionary, from about as large a share of the images as a fold leaves.
@@ -182,11 +184,16 @@ def _say_cost(plan: EvaluationPlan, one: FoldDictionaries, passing: Plan, *, num
     workers = cluster_workers()
     # Words of the same number cost the same.
     words = {layer: dict.fromkeys(one.images, one.known.words[layer]) for layer in one.layers}
-    cost = estimate(passing, workers, fold_words=words) if passing.units else None
+    # It is measured here, which a driver on a node without a GPU cannot do for nodes that have one.
+    measurable = workers.device == "cpu" or torch.cuda.is_available()
+    cost = estimate(passing, workers, fold_words=words) if passing.units and measurable else None
     parts = [f"{len(one.images)} dictionaries of {', '.join(one.layers)} for the folds of {len(plan.splits)} trials"]
     if num_fits:
         remaining = seconds * num_fits / (len(one.images) * len(one.layers))
         parts.append(f"{num_fits:,} still to be learnt, {duration(remaining)} of one core")
+    if passing.units and cost is None:
+        size = passing.num_images * one.shard_bytes / SHARD_IMAGES / 1e9
+        parts.append(f"then one pass over {passing.num_images:,} images on {workers}, at most {size:.1f} GB")
     if cost is not None:
         parts.append(
             f"then one pass over {cost.images:,} images: {duration(3600 * cost.hours)} on {cost.workers},"

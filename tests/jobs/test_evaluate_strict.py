@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 from sklearn.ensemble import RandomForestClassifier
 
 from jobs import evaluation_folds
+from jobs.cluster import Workers
 from jobs.dictionary_fits import Learning
 from jobs.encode import EncodeRequest, encode
 from jobs.evaluate import command
@@ -172,3 +173,13 @@ def test_words_that_cannot_be_learnt_are_failed_trials_and_the_others_go_on(
     rows = rows[rows["folds"] == 4]
     assert rows[rows["strict"]]["error"].notna().all()
     assert rows[~rows["strict"]]["f1_weighted"].notna().all()
+
+
+def test_a_driver_without_the_gpu_of_its_cluster_says_the_size_alone(encoded, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, store, spec = encoded
+    monkeypatch.setattr(evaluation_folds, "cluster_workers", lambda: Workers.on_gpus(2))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    result = run(store, spec, "--trials", "1", "--layers", "input", "--protocol", "image", "--folds", "5")
+    assert result.exit_code == 0, result.output
+    assert "then one pass over 21 images on 2 GPUs, at most 0.0 GB" in result.stderr
+    assert "measuring" not in result.stderr
