@@ -1,17 +1,13 @@
-import io
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from texture_store.errors import DimensionMismatchError, UsageError
 from texture_store.explain.heat_map import enlarge
-from texture_store.explain.patches import DEFAULT_SIDES_PX, Patch, best_patch, file_box, highest_rows
+from texture_store.explain.patches import DEFAULT_SIDES_PX, Patch, best_patch, highest_rows
 from texture_store.explain.positions import RECEPTIVE_FIELDS_PX, STRIDES, map_shape
-from texture_store.micrograph.reading import read_micrograph
-from texture_store.spec import LAYERS, Layer, PixelSpec
+from texture_store.spec import LAYERS, Layer
 
 
 def activation(layer: Layer, height: int, width: int, *, seed: int = 0, sparse: bool = False) -> np.ndarray:
@@ -138,38 +134,3 @@ def test_a_filter_that_the_features_do_not_have_is_refused() -> None:
             highest_rows(np.zeros((3, 5)), number, 1)
     with pytest.raises(DimensionMismatchError, match=r"\(images, filters\), not \(5,\)"):
         highest_rows(np.zeros(5), 0, 1)
-
-
-@pytest.mark.parametrize("fit", ["stretch", "crop"])
-@pytest.mark.parametrize("size", ["256x256", "300x200", "200x301", "native"])
-@pytest.mark.parametrize("shape", [(523, 645), (484, 301), (400, 400)])
-def test_a_box_is_found_again_in_the_file(fit: str, size: str, shape: tuple[int, int]) -> None:
-    """A bright rectangle in the file is seen in a box whose place in the file is that rectangle."""
-    height, width = shape
-    left, top = width // 2 - 50, height // 2 - 20
-    right, bottom = left + 60, top + 70
-    whole = np.full((height + 30, width), 60, np.uint8)
-    whole[top:bottom, left:right] = 255
-    encoded = io.BytesIO()
-    Image.fromarray(whole).save(encoded, "PNG")
-    micrograph = read_micrograph(encoded.getvalue(), PixelSpec(size=size, fit=fit, databar="30"))
-    # Where it is seen to a fraction of a pixel: those at its rim are bright by the part that it covers.
-    share = (micrograph.seen - 60.0).clip(0, 195) / 195
-    edges = []
-    for axis in (0, 1):
-        profile = share.max(axis=axis)
-        middle = (profile * (np.arange(len(profile)) + 0.5)).sum() / profile.sum()
-        edges += [middle - profile.sum() / 2, middle + profile.sum() / 2]
-    seen_box = (edges[0], edges[2], edges[1], edges[3])
-    np.testing.assert_allclose(file_box(seen_box, micrograph.facts), (left, top, right, bottom), rtol=0, atol=0.6)
-
-
-def test_the_whole_seen_picture_is_all_that_was_kept_or_its_crop() -> None:
-    common = {"width": 645, "height": 522, "databar_top": 484}
-    stretched = common | {"seen_width": 512, "seen_height": 512, "px_per_px_x": 645 / 512, "px_per_px_y": 484 / 512}
-    np.testing.assert_allclose(file_box((0, 0, 512, 512), stretched), (0, 0, 645, 484))
-    scale = 484 / 512
-    cropped = common | {"seen_width": 512, "seen_height": 512, "px_per_px_x": scale, "px_per_px_y": scale}
-    np.testing.assert_allclose(file_box((0, 0, 512, 512), cropped), (80, 0, 564, 484))
-    whole = common | {"databar_top": None, "seen_width": 645, "seen_height": 522, "px_per_px_x": 1, "px_per_px_y": 1}
-    assert file_box((3, 4, 67, 68), whole) == (3, 4, 67, 68)

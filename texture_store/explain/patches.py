@@ -4,9 +4,7 @@ Images are ranked by the mean, which is the feature that a forest sees. The sing
 scratches instead.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -116,21 +114,6 @@ def best_patch(
         best = nested >= nested.max() - rounding / side**2
         tops, lefts = tops[best], lefts[best]
     return Patch(margin + int(lefts[0]), margin + int(tops[0]), whole, mean_activation)
-
-
-def file_box(box: Box, facts: Mapping[str, Any]) -> Box:
-    """The part of the file's own picture that a box of the seen picture shows, in px of the file.
-
-    `facts` are columns of schemas.MICROGRAPHS: rows from `databar_top` on were cut, what was left was seen whole or as
-    its centre crop, and a seen pixel is px_per_px_x x px_per_px_y px of the file.
-    """
-    kept_height = facts["height"] if facts["databar_top"] is None else facts["databar_top"]
-    scale_x, scale_y = facts["px_per_px_x"], facts["px_per_px_y"]
-    # Whole numbers again: the scales are quotients of them. A crop's odd pixel stays at the right and at the bottom.
-    left_cut = (facts["width"] - round(scale_x * facts["seen_width"])) // 2
-    top_cut = (kept_height - round(scale_y * facts["seen_height"])) // 2
-    left, top, right, bottom = box
-    return left_cut + left * scale_x, top_cut + top * scale_y, left_cut + right * scale_x, top_cut + bottom * scale_y
 
 
 _ROUNDING = 1e-12
