@@ -4,11 +4,12 @@ import torch
 from torch.nn.functional import conv2d, max_pool2d, relu
 
 from texture_store.backbone import vgg16
-from texture_store.backbone.vgg16 import VGG16, fixed_kernels, has_native_bfloat16
+from texture_store.backbone.vgg16 import VGG16, has_native_bfloat16
 from texture_store.backbone.weights import Weights
 from texture_store.encoding.encode import encode
 from texture_store.errors import DimensionMismatchError, InvalidSpecError
 from texture_store.spec import LAYERS, NETWORK_LAYERS, NUM_CHANNELS, Encoder, Layer, Precision
+from texture_store.torch_switches import fixed_convolutions
 
 ENCODERS: tuple[Encoder, ...] = ("mean", "max", "gram")
 
@@ -231,7 +232,7 @@ def test_gradients_to_the_input_are_those_of_the_definition_in_float64(some_weig
             kernel, bias = (some_weights.tensors[f"features.{place}.{kind}"].double() for kind in ("weight", "bias"))
             values = relu(conv2d(values, kernel, bias, padding=1))
             place += 2
-        with fixed_kernels("float32"):
+        with fixed_convolutions():
             (found,) = torch.autograd.grad(network.preactivations(received, layer).relu()[:, 3].mean(), received)
         (expected,) = torch.autograd.grad(values[:, 3].mean(), exact, retain_graph=True)
         assert expected.abs().max() > 0

@@ -22,8 +22,6 @@ Shape suffixes: B images, D channels, H and W rows and columns in px.
 
 import platform
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch.nn.functional import conv2d, max_pool2d
@@ -32,6 +30,7 @@ from texture_store.backbone.lineage import CONV_INDICES
 from texture_store.backbone.weights import Weights
 from texture_store.errors import DimensionMismatchError, InvalidSpecError
 from texture_store.spec import LAYERS, MIN_SIDE_PX, NETWORK_LAYERS, Layer, Precision
+from texture_store.torch_switches import fixed_convolutions
 
 MEANS_RGB = (123.68, 116.779, 103.939)
 """Mean grey values of ImageNet that the Caffe model was trained with (Keras' preprocess_input, mode `caffe`)."""
@@ -127,7 +126,7 @@ class VGG16:
         for number, (layer, indices) in enumerate(_BLOCKS[: wanted[-1] + 1]):
             if number > 0:
                 maps_BDHW = max_pool2d(maps_BDHW, 2)
-            with fixed_kernels(self._precision):
+            with fixed_convolutions(tf32=self._precision == "tf32"):
                 for index in indices:
                     kernel, bias = self._convolutions[index]
                     maps_BDHW = self._rounded(conv2d(maps_BDHW, kernel, bias, padding=1).relu_())
@@ -138,8 +137,8 @@ class VGG16:
         """What the layer's last convolution gives, float32 (B, D, H', W'), with gradients to the input allowed.
 
         Takes what the network receives, float32 (B, 3, H, W) on the network's device: RGB, grey values 0..255 less
-        MEANS_RGB. After ReLU it is what feature_maps gives. A gradient is taken inside `fixed_kernels`, as a backward
-        pass reads the switches of the process when it runs.
+        MEANS_RGB. After ReLU it is what feature_maps gives. A gradient is taken inside `fixed_convolutions`, as a
+        backward pass reads the switches of the process when it runs.
 
         Raises DimensionMismatchError for other arrays, InvalidSpecError for `input` and unknown layers and for a
         network that is not float32.
@@ -154,7 +153,7 @@ class VGG16:
                 f"the network receives float32 (B, 3, H, W), {MIN_SIDE_PX} px and more, not {input_BCHW.dtype} {shape}"
             )
         maps_BDHW = input_BCHW
-        with fixed_kernels(self._precision):
+        with fixed_convolutions(tf32=self._precision == "tf32"):
             for block, indices in _BLOCKS:
                 for index in indices:
                     kernel, bias = self._convolutions[index]
@@ -211,22 +210,3 @@ def _check(pixels_BHW: torch.Tensor, layers: Collection[Layer]) -> None:
         raise DimensionMismatchError(
             f"the network takes uint8 pictures (B, H, W) of {MIN_SIDE_PX} px and more, not {pixels_BHW.dtype} {shape}"
         )
-
-
-@contextmanager
-def fixed_kernels(precision: Precision) -> Iterator[None]:
-    """Float32 that is float32 (or TF32 where asked for), and kernels that do not change from run to run.
-
-    The switches are the process's own, so they are put back at once.
-    """
-    # Any: torch has these switches, its annotations do not.
-    cudnn: Any = torch.backends.cudnn
-    mkldnn: Any = torch.backends.mkldnn
-    saved = cudnn.conv.fp32_precision, mkldnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark
-    cudnn.conv.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-    mkldnn.conv.fp32_precision = "ieee"
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.conv.fp32_precision, mkldnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark = saved

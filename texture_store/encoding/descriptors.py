@@ -1,14 +1,13 @@
 """One pass over the descriptors of feature maps, for as many statistics as are asked for.
 
 A descriptor is the vector at one position of a map. Maps are read in pieces that stay in the processor's cache while
-each statistic takes its share; a bfloat16 map becomes float32 piece by piece.
+each statistic takes its share; on a CPU a bfloat16 map becomes float32 piece by piece.
 
 Shape suffixes: B images, D channels, H and W positions, N descriptors.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
@@ -28,7 +27,7 @@ class Statistic(Protocol):
     """What is gathered over all descriptors of an image."""
 
     def add(self, images: slice, descriptors_BND: torch.Tensor) -> None:
-        """Take in float32 descriptors of some images of the batch."""
+        """Take in descriptors of some images of the batch: float32, on CUDA also bfloat16."""
 
     def vectors(self) -> torch.Tensor:
         """The float32 vectors (B, width) of the images, once all descriptors are in."""
@@ -38,7 +37,7 @@ def gather(maps_BDHW: torch.Tensor, statistics: Sequence[Statistic]) -> None:
     """Show every descriptor of every image to every statistic, in an order that does not depend on which these are."""
     if not statistics:
         return
-    with torch.inference_mode(), _exact_matrix_products():
+    with torch.inference_mode():
         for images, descriptors_BND in _pieces(maps_BDHW):
             for statistic in statistics:
                 statistic.add(images, descriptors_BND)
@@ -53,7 +52,10 @@ def check_maps(maps_BDHW: torch.Tensor) -> None:
 
 
 def _pieces(maps_BDHW: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-    """(images, float32 descriptors (images, N, D)): on a CPU one image at a time, so that it meets no neighbour."""
+    """(images, descriptors (images, N, D)): on a CPU float32 and one image at a time, so that it meets no neighbour.
+
+    On CUDA bfloat16 stays: a float32 copy of a batch would be written and read again by each statistic.
+    """
     is_cuda = maps_BDHW.is_cuda
     num_images, channels = maps_BDHW.shape[:2]
     step = num_images if is_cuda else 1
@@ -66,22 +68,9 @@ def _pieces(maps_BDHW: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
         all_BND = maps_BDHW[images].permute(0, 2, 3, 1).reshape(step, -1, channels)
         for piece_BND in torch.split(all_BND, rows, dim=1):
             is_aligned = piece_BND.is_contiguous() and piece_BND.data_ptr() % _ALIGNMENT_BYTES == 0
-            if is_aligned and piece_BND.dtype == torch.float32:
+            if is_aligned and (piece_BND.dtype == torch.float32 or (is_cuda and piece_BND.dtype == torch.bfloat16)):
                 yield images, piece_BND
                 continue
             if buffer is None or buffer.shape != piece_BND.shape:
                 buffer = torch.empty(piece_BND.shape, dtype=torch.float32, device=piece_BND.device)
             yield images, buffer.copy_(piece_BND)
-
-
-@contextmanager
-def _exact_matrix_products() -> Iterator[None]:
-    """Float32 products in float32, whatever the process allows elsewhere; the switches are put back."""
-    cuda = torch.backends.cuda.matmul
-    mkldnn: Any = torch.backends.mkldnn  # torch has this switch, its annotations do not
-    saved = cuda.fp32_precision, mkldnn.matmul.fp32_precision
-    cuda.fp32_precision = mkldnn.matmul.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        cuda.fp32_precision, mkldnn.matmul.fp32_precision = saved

@@ -14,6 +14,7 @@ import torch
 
 from texture_store.encoding.descriptors import BLOCK_ROWS, check_maps, gather
 from texture_store.errors import DimensionMismatchError, EncodingError
+from texture_store.torch_switches import fixed_products
 
 Words = npt.NDArray[np.float32] | torch.Tensor
 
@@ -86,26 +87,30 @@ class Vlad:
         self._chunk_rows = max(rows // BLOCK_ROWS, 1) * BLOCK_ROWS
 
     def add(self, images: slice, descriptors_BND: torch.Tensor) -> None:
-        """Take in float32 descriptors of some images of the batch."""
+        """Take in descriptors of some images of the batch."""
         for chunk_BND in torch.split(descriptors_BND, self._chunk_rows, dim=1):
-            num_images, num_descriptors, channels = chunk_BND.shape
-            chunk_MD = chunk_BND.reshape(-1, channels)
-            nearest_M, is_nearest_MK = self._nearest(chunk_MD)
-            # By index: as a third matrix product it made VLAD take half as long again.
-            residuals_MD = self._words_KD.index_select(0, nearest_M)
-            torch.sub(chunk_MD, residuals_MD, out=residuals_MD)
-            is_nearest_BNK = is_nearest_MK.view(num_images, num_descriptors, -1)
-            residuals_BND = residuals_MD.view(num_images, num_descriptors, channels)
-            self._counts_BK[images] += is_nearest_BNK.sum(dim=1).to(torch.int64)
-            whole = num_descriptors // BLOCK_ROWS * BLOCK_ROWS
-            if whole:
-                blocks_PNK = is_nearest_BNK[:, :whole].reshape(-1, BLOCK_ROWS, is_nearest_BNK.shape[2])
-                blocks_PND = residuals_BND[:, :whole].reshape(-1, BLOCK_ROWS, channels)
-                sums_PKD = torch.bmm(blocks_PNK.transpose(1, 2), blocks_PND)
-                sums_BPKD = sums_PKD.view(num_images, -1, *sums_PKD.shape[1:])
-                self._sums_BKD[images] += sums_BPKD.sum(dim=1, dtype=torch.float64)
-            if whole < num_descriptors:
-                self._sums_BKD[images] += torch.bmm(is_nearest_BNK[:, whole:].transpose(1, 2), residuals_BND[:, whole:])
+            with fixed_products():
+                self._add(images, chunk_BND.to(torch.float32))
+
+    def _add(self, images: slice, chunk_BND: torch.Tensor) -> None:
+        num_images, num_descriptors, channels = chunk_BND.shape
+        chunk_MD = chunk_BND.reshape(-1, channels)
+        nearest_M, is_nearest_MK = self._nearest(chunk_MD)
+        # By index: as a third matrix product it made VLAD take half as long again.
+        residuals_MD = self._words_KD.index_select(0, nearest_M)
+        torch.sub(chunk_MD, residuals_MD, out=residuals_MD)
+        is_nearest_BNK = is_nearest_MK.view(num_images, num_descriptors, -1)
+        residuals_BND = residuals_MD.view(num_images, num_descriptors, channels)
+        self._counts_BK[images] += is_nearest_BNK.sum(dim=1).to(torch.int64)
+        whole = num_descriptors // BLOCK_ROWS * BLOCK_ROWS
+        if whole:
+            blocks_PNK = is_nearest_BNK[:, :whole].reshape(-1, BLOCK_ROWS, is_nearest_BNK.shape[2])
+            blocks_PND = residuals_BND[:, :whole].reshape(-1, BLOCK_ROWS, channels)
+            sums_PKD = torch.bmm(blocks_PNK.transpose(1, 2), blocks_PND)
+            sums_BPKD = sums_PKD.view(num_images, -1, *sums_PKD.shape[1:])
+            self._sums_BKD[images] += sums_BPKD.sum(dim=1, dtype=torch.float64)
+        if whole < num_descriptors:
+            self._sums_BKD[images] += torch.bmm(is_nearest_BNK[:, whole:].transpose(1, 2), residuals_BND[:, whole:])
 
     def vectors(self) -> torch.Tensor:
         """float32 (B, K D): the sums of word 0, of word 1, ..."""

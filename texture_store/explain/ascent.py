@@ -11,10 +11,11 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import softplus
 
-from texture_store.backbone.vgg16 import MEANS_RGB, VGG16, fixed_kernels
+from texture_store.backbone.vgg16 import MEANS_RGB, VGG16
 from texture_store.explain.contrast import MEAN_GREY
 from texture_store.explain.recipes import Recipe
 from texture_store.spec import LAYERS, Layer
+from texture_store.torch_switches import fixed_convolutions
 
 _JITTER_STREAM = 1 << 20
 """A stream of random numbers beside those of the filters."""
@@ -107,7 +108,7 @@ def _gradient(
     threshold: far below it softplus has no gradient that float32 could hold.
     """
     unknowns_BCHW = unknowns_BCHW.detach().requires_grad_()
-    with torch.enable_grad(), fixed_kernels("float32"):
+    with torch.enable_grad(), fixed_convolutions():
         before_BDHW = network.preactivations(draw(unknowns_BCHW), layer)
         before_BHW = before_BDHW[torch.arange(len(filters_B), device=filters_B.device), filters_B]
         means_B = before_BHW.relu().mean(dim=(1, 2))
