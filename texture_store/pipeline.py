@@ -4,7 +4,7 @@ Shapes: `B` images of a batch, `H W` pixels, `N` images of a shard.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from schemas import MICROGRAPHS, REJECTED
 from texture_store.archive.fetch import fetch
-from texture_store.errors import DictionaryNotFoundError, RejectedImageError
+from texture_store.errors import RejectedImageError
 from texture_store.objects import Storage
 from texture_store.products import Products, product_tables
-from texture_store.spec import NUM_WORDS, Encoder, FeatureSpec, Layer, PixelSpec, vector_width
-from texture_store.store.commits import CommitRecord, Pair
+from texture_store.spec import FeatureSpec, Layer, PixelSpec
+from texture_store.store.commits import CommitRecord
 from texture_store.store.committing import commit_shard
 from texture_store.store.work import Unit
 
@@ -101,97 +101,30 @@ class Extractor:
         threads: int | None = None,
         report: Callable[[int], None] | None = None,
     ) -> None:
-        """Prepare the network on `device`. `threads` (CPU) is fixed, since it may decide the last bits.
+        """Prepare the network on `device`, with so many `threads` on a CPU.
 
         `words`, float32 (K, D) for each layer, are the dictionary of a VLAD spec; `fold_words` those of each fold
         dictionary by its name.
         `report` is called after each batch with the number of its images.
         """
-        import torch
+        from texture_store.featurizer import Featurizer
 
-        from texture_store.backbone.vgg16 import VGG16
-
-        if threads is not None:
-            torch.set_num_threads(threads)
-        self._spec = spec
-        self._words = words or {}
-        self._fold_words = fold_words or {}
+        self._featurize = Featurizer(
+            weights, spec, words=words or {}, fold_words=fold_words or {}, device=device, threads=threads
+        )
         self._report = report
-        self._network = VGG16(weights, precision=spec.precision, device=device)
-        self.environment = _environment(self._network.device_name, self._network.kernel_path, torch.get_num_threads())
+        self.environment = _environment(
+            self._featurize.device_name, self._featurize.kernel_path, self._featurize.num_threads
+        )
 
     def __call__(self, loaded: LoadedShard) -> EncodedShard:
-        """Feature maps and their encodings, in batches of the spec's size; images of one shape share a batch."""
+        """Feature maps and their encodings; images of one shape share a batch."""
         started = time.monotonic()
-        pairs = loaded.unit.pairs
-        count = len(loaded.seen)
-        products = self._empty(pairs, count)
         paths = [member["path"] for member in loaded.members]
-        for indices, pixels_BHW in _batches(loaded.seen, self._spec.batch_size):
-            self._extract_batch(indices, pixels_BHW, pairs, paths, products)
-            if self._report is not None:
-                self._report(len(indices))
+        products = self._featurize(loaded.seen, paths, loaded.unit.pairs, self._report)
         without_pictures = LoadedShard(loaded.unit, loaded.members, [], loaded.rejected, loaded.changed, loaded.seconds)
         seconds = loaded.seconds | {"extract": time.monotonic() - started}
         return EncodedShard(without_pictures, products, self.environment, seconds)
-
-    def _empty(self, pairs: Sequence[Pair], count: int) -> Products:
-        products = Products()
-        for product, layer in pairs:
-            products.num_positions[layer] = np.zeros(count, np.int32)
-            if product == "sample":
-                products.samples[layer] = [np.empty((0, 0), np.float32)] * count
-                continue
-            if product == "fold-vlad":
-                products.fold_vectors[layer] = {
-                    name: np.empty((count, words.size), np.float32) for name, words in self._fold_words[layer].items()
-                }
-                continue
-            if product == "vlad" and layer not in self._words:
-                raise DictionaryNotFoundError(f"no words for {layer}; give the extractor a dictionary that has them")
-            num_words = len(self._words[layer]) if product == "vlad" else NUM_WORDS
-            products.vectors[product, layer] = np.empty((count, vector_width(product, layer, num_words)), np.float32)
-            if product == "vlad":
-                products.counts[layer] = np.empty((count, num_words), np.int32)
-        return products
-
-    def _extract_batch(
-        self,
-        indices: Sequence[int],
-        pixels_BHW: np.ndarray,
-        pairs: Sequence[Pair],
-        paths: Sequence[str],
-        products: Products,
-    ) -> None:
-        import torch
-
-        from texture_store.encoding.encode import encode
-        from texture_store.encoding.rounding import keep_mantissa_bits
-        from texture_store.encoding.vlad import vlad_by_each
-
-        encoders: dict[Layer, list[Encoder]] = {layer: [] for _, layer in pairs}
-        for product, layer in pairs:
-            if product != "sample" and product != "fold-vlad":
-                encoders[layer].append(product)
-        num_real = len(indices)
-        for layer, maps in self._network.feature_maps(torch.from_numpy(pixels_BHW), encoders):
-            products.num_positions[layer][indices] = maps.shape[2] * maps.shape[3]
-            if layer in products.samples:
-                for row, index in enumerate(indices):
-                    products.samples[layer][index] = _sample(maps[row], paths[index], layer)
-            if layer in products.fold_vectors:
-                found = products.fold_vectors[layer]
-                by_each = vlad_by_each(maps, [self._fold_words[layer][name] for name in found])
-                for matrix, vectors in zip(found.values(), by_each, strict=True):
-                    matrix[indices] = vectors[:num_real].cpu().numpy()
-            encodings = encode(maps, encoders[layer], words=self._words.get(layer))
-            for encoder, encoded in encodings.vectors.items():
-                real = encoded[:num_real]
-                if encoder == "gram":
-                    real = keep_mantissa_bits(real, self._spec.gram_mantissa_bits)
-                products.vectors[encoder, layer][indices] = real
-            if encodings.counts is not None:
-                products.counts[layer][indices] = encodings.counts[:num_real]
 
 
 def write_shard(
@@ -216,37 +149,11 @@ def write_shard(
     return WrittenShard(record, len(loaded.unit.rows), loaded.changed)
 
 
-def _sample(maps_DHW: Any, path: str, layer: Layer) -> np.ndarray:
-    from texture_store.encoding.sampling import DESCRIPTORS_PER_IMAGE, sample_positions
-    from texture_store.encoding.taking import take_descriptors
-
-    num_positions = maps_DHW.shape[1] * maps_DHW.shape[2]
-    # The path alone, so that a copy of an archive has the same sample.
-    positions = sample_positions(num_positions, DESCRIPTORS_PER_IMAGE, key=f"{path}\n{layer}")
-    return take_descriptors(maps_DHW, positions)
-
-
 def _read_micrograph(data: bytes, pixels: PixelSpec, sidecar: bytes | None, path: str) -> Any:
     # The decoders are imported by the processes that decode, not by those that extract or write.
     from texture_store.micrograph.reading import read_micrograph
 
     return read_micrograph(data, pixels, sidecar=sidecar, name=path)
-
-
-def _batches(seen: Sequence[np.ndarray], batch_size: int) -> list[tuple[list[int], np.ndarray]]:
-    """Batches of one shape and of one size: the last one is padded with black pictures."""
-    by_shape: dict[tuple[int, ...], list[int]] = {}
-    for index, picture in enumerate(seen):
-        by_shape.setdefault(picture.shape, []).append(index)
-    batches = []
-    for shape, indices in by_shape.items():
-        for first in range(0, len(indices), batch_size):
-            chosen = indices[first : first + batch_size]
-            pixels_BHW = np.zeros((batch_size, *shape), np.uint8)
-            for row, index in enumerate(chosen):
-                pixels_BHW[row] = seen[index]
-            batches.append((chosen, pixels_BHW))
-    return batches
 
 
 _RECORDED_PACKAGES = (

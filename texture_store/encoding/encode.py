@@ -37,6 +37,17 @@ def encode(
     which ones are asked for does not change a bit of any of them. Raises EncodingError for an unknown encoder and for
     `vlad` without words, DimensionMismatchError for other arrays.
     """
+    vectors, counts = encode_tensors(maps_BDHW, encoders, words)
+    return Encodings(
+        {encoder: tensor.cpu().numpy() for encoder, tensor in vectors.items()},
+        None if counts is None else counts.cpu().numpy(),
+    )
+
+
+def encode_tensors(
+    maps_BDHW: torch.Tensor, encoders: Collection[Encoder], words: npt.NDArray[np.float32] | None = None
+) -> tuple[dict[Encoder, torch.Tensor], torch.Tensor | None]:
+    """`encode`, with vectors and counts left on the device that computes them. Raises what `encode` does."""
     unknown = sorted(set(encoders) - set(ENCODERS))
     if unknown:
         raise EncodingError(f"unknown encoder {', '.join(unknown)}; the encoders are {' '.join(ENCODERS)}")
@@ -50,5 +61,5 @@ def encode(
         else:
             statistics[encoder] = residuals = Vlad(maps_BDHW, words)
     gather(maps_BDHW, list(statistics.values()))
-    vectors = {encoder: statistic.vectors().cpu().numpy() for encoder, statistic in statistics.items()}
-    return Encodings(vectors, None if residuals is None else residuals.counts().cpu().numpy())
+    vectors = {encoder: statistic.vectors() for encoder, statistic in statistics.items()}
+    return vectors, None if residuals is None else residuals.counts()
