@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from texture_store.micrograph.row_counts import count_in_rows
+
 _MIN_CONTRAST = 50
 """Grey levels (of 256) between a drawn edge and the picture beside it."""
 _MIN_EDGE_SHARE = 0.6
@@ -27,15 +29,16 @@ def has_marks(levels: NDArray[np.uint8]) -> bool:
     length = max(_MIN_LENGTH_PX, int(_MIN_LENGTH_SHARE * width))
     if height < 8 or width < 2 * length:
         return False
-    return any(_has_box(levels, level, length) for level in (int(levels.max()), int(levels.min())))
+    lowest, highest, _, _ = cv2.minMaxLoc(levels)
+    step = cv2.compare(cv2.absdiff(levels[1:], levels[:-1]), _MIN_CONTRAST, cv2.CMP_GE).view(np.bool_)
+    return any(_has_box(levels, step, int(level), length) for level in (highest, lowest))
 
 
-def _has_box(levels: NDArray[np.uint8], level: int, length: int) -> bool:
+def _has_box(levels: NDArray[np.uint8], step: NDArray[np.bool_], level: int, length: int) -> bool:
     tolerance = 24
     drawn = cv2.inRange(levels, max(0, level - tolerance), min(255, level + tolerance))
-    if not 0 < np.count_nonzero(drawn) < drawn.size // 2:
+    if not 0 < cv2.countNonZero(drawn) < drawn.size // 2:
         return False
-    step = cv2.absdiff(levels[1:], levels[:-1]) >= _MIN_CONTRAST
     is_drawn = drawn.view(np.bool_)
     tops = _segments(is_drawn[1:], step, length)  # row i: an edge between rows i and i + 1
     bottoms = _segments(is_drawn[:-1], step, length)
@@ -53,11 +56,13 @@ def _has_box(levels: NDArray[np.uint8], level: int, length: int) -> bool:
 
 def _segments(drawn: NDArray[np.bool_], step: NDArray[np.bool_], length: int) -> list[tuple[int, int, int]]:
     """(row, start, end) of runs of at least `length` drawn px most of which are an edge."""
+    rows = np.flatnonzero(count_in_rows(drawn & step) >= _MIN_EDGE_SHARE * length)
+    if not len(rows):
+        return []
     kernel = np.ones((1, length), np.uint8)
-    unbroken = cv2.erode(drawn.view(np.uint8), kernel, anchor=(0, 0), borderValue=0)
-    has_edges = np.count_nonzero(drawn & step, axis=1) >= _MIN_EDGE_SHARE * length
+    unbroken = cv2.erode(drawn[rows].view(np.uint8), kernel, anchor=(0, 0), borderValue=0)
     found = []
-    for row in np.flatnonzero(unbroken.any(axis=1) & has_edges).tolist():
+    for row in rows[unbroken.any(axis=1)].tolist():
         ends = np.flatnonzero(np.diff(np.concatenate(([0], drawn[row].view(np.int8), [0]))))
         for start, end in ends.reshape(-1, 2).tolist():
             if end - start >= length and step[row, start:end].mean() >= _MIN_EDGE_SHARE:
