@@ -13,6 +13,7 @@ from jobs.options import (
     JobCommand,
     dataset_option,
     json_option,
+    keep_bits_option,
     layers_option,
     list_of,
     max_rejected_option,
@@ -56,6 +57,7 @@ def featurize(request: Request) -> ShardsSummary:
 @click.option("--encoders", default="mean,max,gram", show_default=True, metavar="LIST", help="Of mean, max, gram.")
 @layers_option
 @network_options
+@keep_bits_option
 @max_rejected_option
 @click.option("--retry-rejected", is_flag=True, help="Try the rejected images again.")
 @click.option("--dry-run", is_flag=True, help="Only print images, bytes, files and hours.")
@@ -70,6 +72,7 @@ def command(
     precision: AutoPrecision,
     weights: str | None,
     foreign_weights: bool,
+    keep_bits: int | None,
     max_rejected: str,
     retry_rejected: bool,
     dry_run: bool,
@@ -93,6 +96,7 @@ def command(
         precision=precision,
         weights=weights,
         allow_foreign=foreign_weights,
+        keep_bits=keep_bits,
         retry_rejected=retry_rejected,
         address=address,
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from texture_store.encoding.rounding import MANTISSA_BITS
 from texture_store.errors import ObjectNotFoundError, UsageError, WeightsNotFoundError
 from texture_store.objects import Storage, open_parent
 from texture_store.spec import NUMERICS_VERSION, FeatureSpec, PixelSpec, Precision
@@ -28,10 +29,12 @@ def matching_spec(
     pixels: PixelSpec,
     *,
     precision: str,
+    keep_bits: int | None = None,
     lineage: str | None = None,
     digest: str | None = None,
 ) -> FeatureSpec | None:
-    """The first base spec that sees the same pixels in the same precision (or any, for `auto`) with the same weights.
+    """The first base spec that sees the same pixels in the same precision (or any, for `auto`) with the same weights,
+    and keeps as many bits of Gram values (or any, for None).
 
     A dataset thus keeps the precision and batch size that it began with. `specs` are its specs, newest first.
     """
@@ -41,6 +44,7 @@ def matching_spec(
             and spec.dictionary is None
             and spec.numerics == NUMERICS_VERSION
             and precision in ("auto", spec.precision)
+            and keep_bits in (None, spec.gram_mantissa_bits)
             and lineage in (None, spec.lineage)
             and digest in (None, spec.weights)
         ):
@@ -97,13 +101,22 @@ def native_precision() -> Precision:
     return "bfloat16" if has_native_bfloat16() else "float32"
 
 
-def new_spec(pixels: PixelSpec, *, digest: str, lineage: str, precision: Precision, device: str) -> FeatureSpec:
+def new_spec(
+    pixels: PixelSpec,
+    *,
+    digest: str,
+    lineage: str,
+    precision: Precision,
+    device: str,
+    keep_bits: int | None = None,
+) -> FeatureSpec:
     """The spec of a dataset that has none like it."""
+    default_bits = BFLOAT16_GRAM_MANTISSA_BITS if precision == "bfloat16" else MANTISSA_BITS
     return FeatureSpec(
         pixels=pixels,
         weights=digest,
         lineage=lineage,
         precision=precision,
         batch_size=GPU_BATCH_SIZE if device == "cuda" else CPU_BATCH_SIZE,
-        gram_mantissa_bits=BFLOAT16_GRAM_MANTISSA_BITS if precision == "bfloat16" else 23,
+        gram_mantissa_bits=default_bits if keep_bits is None else keep_bits,
     )

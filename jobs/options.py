@@ -127,6 +127,19 @@ _NETWORK_OPTIONS = (
     click.option("--foreign-weights", is_flag=True, help="Accept weights that are not of the paper's lineage."),
 )
 
+
+def keep_bits_option(function: Decorated) -> Decorated:
+    """`--keep-bits N`."""
+    return click.option(
+        "--keep-bits",
+        type=click.IntRange(1, 23),
+        default=None,
+        metavar="N",
+        help="Mantissa bits kept in Gram values: error at most 2^-(N+1) of each. [default: as the dataset has it; else "
+        "12 for bfloat16, all 23 for float32]",
+    )(function)
+
+
 DEFAULT_SIZE = "512"
 """px; what most of the paper's features were made at."""
 _FIT_HELP = "stretch as the paper does, or centre crop (angles kept)."

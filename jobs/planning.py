@@ -34,6 +34,8 @@ class Request:
     precision: AutoPrecision = "auto"
     weights: str | None = None
     allow_foreign: bool = False
+    keep_bits: int | None = None
+    """Mantissa bits of Gram values; None as the dataset has it, else what suits the precision."""
     retry_rejected: bool = False
     address: str = "local"
 
@@ -91,14 +93,23 @@ def plan_for(
 def _choose_spec(request: Request, storage: Storage, specs: Sequence[FeatureSpec], session: ExitStack) -> FeatureSpec:
     if request.weights is None or request.weights.startswith("random:"):
         lineage = request.weights or "caffe"
-        spec = matching_spec(specs, request.pixels, precision=request.precision, lineage=lineage)
+        spec = matching_spec(
+            specs, request.pixels, precision=request.precision, keep_bits=request.keep_bits, lineage=lineage
+        )
         if spec is not None:
             return spec
     digest, lineage = weights_in_store(storage, request.weights, allow_foreign=request.allow_foreign, say=say)
-    spec = matching_spec(specs, request.pixels, precision=request.precision, digest=digest)
+    spec = matching_spec(specs, request.pixels, precision=request.precision, keep_bits=request.keep_bits, digest=digest)
     if spec is None:
         precision, workers = _precision(request, session)
-        spec = new_spec(request.pixels, digest=digest, lineage=lineage, precision=precision, device=workers.device)
+        spec = new_spec(
+            request.pixels,
+            digest=digest,
+            lineage=lineage,
+            precision=precision,
+            device=workers.device,
+            keep_bits=request.keep_bits,
+        )
         write_spec(storage, spec)
     return spec
 

@@ -63,7 +63,6 @@ class Featurizer:
             self.num_threads = threads or torch.get_num_threads()
             # Batches of several pictures are rare on a CPU, and large: one at a time, by all threads.
             if spec.batch_size == 1:
-                torch.set_num_threads(1)
                 self._pool = ThreadPoolExecutor(self.num_threads, initializer=lambda: torch.set_num_threads(1))
             else:
                 torch.set_num_threads(self.num_threads)
@@ -79,7 +78,8 @@ class Featurizer:
     @property
     def kernel_path(self) -> str:
         """What computes: a feature's bits depend on it."""
-        return self._network.kernel_path
+        path = self._network.kernel_path
+        return path + ", Gram by oneDNN" if path.startswith("cpu") and path.endswith(", bfloat16") else path
 
     def __call__(
         self,

@@ -147,7 +147,10 @@ class FeatureSpec(_Frozen):
             parts.append(pixels.intensity)
         if pixels.value_range is not None:
             parts.append(f"range {pixels.value_range[0]:g}:{pixels.value_range[1]:g}")
-        parts += [self.precision, f"VGG16 {self.lineage}"]
+        parts.append(self.precision)
+        if self.gram_mantissa_bits != (12 if self.precision == "bfloat16" else 23):
+            parts.append(f"{self.gram_mantissa_bits} bits kept of Gram")
+        parts.append(f"VGG16 {self.lineage}")
         if self.dictionary is not None:
             parts.append(f"dictionary {self.dictionary}")
         if self.is_random:

@@ -1,7 +1,7 @@
 """Pictures to a device and vectors back from it, beside the computing there."""
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ class Transfer:
     def __init__(self, device: str) -> None:
         self._device = torch.device(device)
         is_cuda = self._device.type == "cuda"
-        self._up = torch.cuda.Stream(self._device) if is_cuda else None
-        self._down = torch.cuda.Stream(self._device) if is_cuda else None
+        stream: Any = torch.cuda.Stream  # torch has not annotated it
+        self._up = stream(self._device) if is_cuda else None
+        self._down = stream(self._device) if is_cuda else None
 
     def to_device(self, pixels_BHW: np.ndarray) -> torch.Tensor:
         """The pictures uint8 (B, H, W) on the device; returns before they are there, what computes on them waits."""

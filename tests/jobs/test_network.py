@@ -63,6 +63,17 @@ def test_bfloat16_keeps_12_mantissa_bits_of_gram_and_float32_all():
     assert made["float32"].batch_size == 1
 
 
+def test_bits_that_are_asked_for_make_a_spec_and_find_it_again():
+    kept = new_spec(SQUARE, digest=A, lineage="caffe", precision="bfloat16", device="cpu", keep_bits=10)
+    assert kept.gram_mantissa_bits == 10
+    assert "10 bits kept of Gram" in kept.describe()
+    usual = new_spec(SQUARE, digest=A, lineage="caffe", precision="bfloat16", device="cpu")
+    assert "bits" not in usual.describe()
+    assert matching_spec([usual, kept], SQUARE, precision="auto", keep_bits=10, digest=A) == kept
+    assert matching_spec([kept, usual], SQUARE, precision="auto", digest=A) == kept
+    assert matching_spec([usual], SQUARE, precision="auto", keep_bits=10, digest=A) is None
+
+
 def test_random_weights_go_into_the_store_under_their_own_name(storage: Storage):
     digest, lineage = weights_in_store(storage, "random:5", allow_foreign=False, say=silent)
     assert lineage == "random:5"

@@ -153,7 +153,7 @@ class VGG16:
                 f"the network receives float32 (B, 3, H, W), {MIN_SIDE_PX} px and more, not {input_BCHW.dtype} {shape}"
             )
         maps_BDHW = input_BCHW
-        with fixed_convolutions(tf32=self._precision == "tf32"):
+        with fixed_convolutions():
             for block, indices in _BLOCKS:
                 for index in indices:
                     kernel, bias = self._convolutions[index]

@@ -56,8 +56,8 @@ class Gram:
     def _products(self, blocks_KND: torch.Tensor) -> torch.Tensor:
         if blocks_KND.dtype == torch.bfloat16:
             return torch.bmm(blocks_KND.transpose(1, 2), blocks_KND, out_dtype=torch.float32)
-        # Of bfloat16 maps oneDNN's float32 product takes half the time of MKL's (512x512, five layers, two AMD cores: 22
-        # against 46 ms).
+        # Of bfloat16 maps: oneDNN's float32 product takes half the time of MKL's (512x512, five layers, two AMD cores:
+        # 22 against 46 ms).
         with fixed_products("bfloat16" if self._is_bfloat16 else "float32"):
             return torch.bmm(blocks_KND.transpose(1, 2), blocks_KND)
 

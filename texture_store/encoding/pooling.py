@@ -54,10 +54,10 @@ class Maximum:
 
     def add(self, images: slice, descriptors_BND: torch.Tensor) -> None:
         """Take in descriptors of some images of the batch."""
-        channels = descriptors_BND.shape[2]
+        num_images, num_descriptors, channels = descriptors_BND.shape
         # Long rows: over the three channels of `input` alone a maximum took ten times as long.
-        rows = math.gcd(descriptors_BND.shape[1], _ROWS_AT_ONCE) if channels < _ROWS_AT_ONCE else 1
-        maxima_BRD = descriptors_BND.unflatten(1, (-1, rows)).amax(dim=1)
+        rows = math.gcd(num_descriptors, _ROWS_AT_ONCE) if channels < _ROWS_AT_ONCE else 1
+        maxima_BRD = descriptors_BND.reshape(num_images, -1, rows, channels).amax(dim=1)
         maxima_BD = maxima_BRD.amax(dim=1).to(torch.float32)
         self._maxima_BD[images] = torch.maximum(self._maxima_BD[images], maxima_BD)
 

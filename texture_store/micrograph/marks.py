@@ -30,7 +30,7 @@ def has_marks(levels: NDArray[np.uint8]) -> bool:
     if height < 8 or width < 2 * length:
         return False
     lowest, highest, _, _ = cv2.minMaxLoc(levels)
-    step = cv2.compare(cv2.absdiff(levels[1:], levels[:-1]), _MIN_CONTRAST, cv2.CMP_GE).view(np.bool_)
+    step = np.asarray(cv2.absdiff(levels[1:], levels[:-1])) >= _MIN_CONTRAST
     return any(_has_box(levels, step, int(level), length) for level in (highest, lowest))
 
 

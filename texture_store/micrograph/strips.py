@@ -124,11 +124,12 @@ def _strips_on(zone_levels: NDArray[np.uint8], level: int, tolerance: int) -> It
 
 def _possible_tops(flat: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Rows that have enough background, and over enough of it another level, to be the top edge of some box."""
-    rows = 1 + np.flatnonzero(count_in_rows(flat[1:]) >= 0.8 * _MIN_WIDTH_SHARE * flat.shape[1])
+    rows: NDArray[np.int64] = 1 + np.flatnonzero(count_in_rows(flat[1:]) >= 0.8 * _MIN_WIDTH_SHARE * flat.shape[1])
     if not len(rows):
         return rows
     step = count_in_rows(flat[rows] & ~flat[rows - 1])
-    return rows[step >= 0.8 * _MIN_STEP * _MIN_WIDTH_SHARE * flat.shape[1]]
+    has_step: NDArray[np.int64] = rows[step >= 0.8 * _MIN_STEP * _MIN_WIDTH_SHARE * flat.shape[1]]
+    return has_step
 
 
 def _may_hold_run(mask: NDArray[np.bool_], length: float) -> NDArray[np.bool_]:
@@ -138,8 +139,7 @@ def _may_hold_run(mask: NDArray[np.bool_], length: float) -> NDArray[np.bool_]:
     """
     block = max(1, int(length) // 2)
     blocks = mask[:, : mask.shape[1] // block * block].reshape(len(mask), -1, block)
-    may_hold: NDArray[np.bool_] = blocks.all(axis=2).any(axis=1)
-    return may_hold
+    return np.asarray(np.any(np.all(blocks, axis=2), axis=1))
 
 
 def _within(levels: NDArray[np.uint8], level: int, tolerance: int) -> NDArray[np.bool_]:
