@@ -1,124 +1,162 @@
 """A proxy in front of an S3 server that makes requests fail on demand. SigV4 still holds: Host is passed on."""
 
+import asyncio
 import contextlib
-import http.client
+import random
+import re
 import socket
 import struct
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections import Counter
+from collections.abc import Mapping
 from typing import Literal
 
-Fault = Literal["503", "reset", "cut", "lost reply", "ignore condition"]
-_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+Fault = Literal["503", "500", "502", "reset", "cut", "shortened", "lost reply", "latency", "ignore condition"]
+_ERROR = "<Error><Code>{}</Code><Message>{}</Message></Error>"
+_ANSWERS: Mapping[Fault, tuple[str, str]] = {
+    "503": ("503 Slow Down", _ERROR.format("SlowDown", "Please reduce your request rate.")),
+    "500": ("500 Internal Server Error", _ERROR.format("InternalError", "We encountered an internal error.")),
+    "502": ("502 Bad Gateway", "<html><body><h1>Bad Gateway</h1></body></html>"),
+}
 
 
 class FaultProxy:
-    """Passes requests on to `upstream` (http://HOST:PORT), except those that `fail` picks."""
+    """Passes requests on to `upstream` (http://HOST:PORT), except those that `fail` and `fail_at_random` pick.
 
-    def __init__(self, upstream: str) -> None:
-        self._upstream = upstream.removeprefix("http://")
+    503, 500, 502: answered so, and not passed on. reset: the connection breaks instead. lost reply: passed on, but the
+    connection breaks before the answer. cut: a GET's body ends after half of it (`cut_after` bytes, if set).
+    shortened: so does its announced length. latency: passed on after `latency_seconds`.
+    """
+
+    def __init__(self, upstream: str, *, seed: int = 0) -> None:
+        host, _, port = upstream.removeprefix("http://").partition(":")
+        self._upstream = (host, int(port))
         self._lock = threading.Lock()
-        self._faults: list[tuple[Fault, str]] = []
+        self._random = random.Random(seed)
+        self._next: list[tuple[Fault, str, str]] = []
+        self._shares: dict[Fault, float] = {}
+        self._only = ("", "")
+        self.latency_seconds = 0.2
+        self.cut_after: int | None = None
         self.requests: list[str] = []
         """Method and path of each request so far."""
-        proxy = self
-
-        class Handler(_Handler):
-            owner = proxy
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.injected: Counter[str] = Counter()
+        """How often each fault struck."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
+        ).result()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
-    def fail(self, fault: Fault, *, times: int = 1, method: str = "") -> None:
-        """The next `times` requests (of `method`, if given) go wrong in this way."""
+    def fail(self, fault: Fault, *, times: int = 1, method: str = "", path: str = "") -> None:
+        """The next `times` requests (of `method`, with the pattern `path` in theirs, if given) go wrong in this way."""
         with self._lock:
-            self._faults += [(fault, method)] * times
+            self._next += [(fault, method, path)] * times
 
-    def next_fault(self, method: str, path: str) -> Fault | None:
+    def fail_at_random(self, shares: Mapping[Fault, float], *, method: str = "", path: str = "") -> None:
+        """From now on this share of requests goes wrong in each way; {} is none."""
         with self._lock:
-            self.requests.append(f"{method} {path}")
-            for place, (fault, only) in enumerate(self._faults):
-                if only in ("", method):
-                    del self._faults[place]
-                    return fault
-        return None
+            self._shares, self._only = dict(shares), (method, path)
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._loop.call_soon_threadsafe(self._server.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
 
+    def _pick(self, method: str, path: str) -> Fault | None:
+        with self._lock:
+            self.requests.append(f"{method} {path}")
+            for place, (fault, *only) in enumerate(self._next):
+                if _matches(method, path, *only):
+                    del self._next[place]
+                    return fault
+            if self._shares and _matches(method, path, *self._only):
+                weights = [*self._shares.values(), 1 - sum(self._shares.values())]
+                return self._random.choices([*self._shares, None], weights)[0]
+        return None
 
-class _Handler(BaseHTTPRequestHandler):
-    owner: FaultProxy
-    protocol_version = "HTTP/1.1"
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while await self._one(reader, writer):
+                pass
+        writer.close()
 
-    def _pass_on(self) -> None:
-        body = self._body()
-        fault = self.owner.next_fault(self.command, self.path)
-        if fault == "503":
-            self._answer(503, [("Content-Type", "application/xml")], _SLOW_DOWN)
-            return
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; whether the connection stays."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"\nexpect:" in head.lower():
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = await _body(reader, head)
+        method, path = head.decode("latin-1").split(" ", 2)[:2]
+        fault = self._pick(method, path)
+        if fault in ("cut", "shortened") and method != "GET":
+            fault = None
+        self.injected.update([fault] if fault else [])
+        if fault in _ANSWERS:
+            status, text = _ANSWERS[fault]
+            text = "" if method == "HEAD" else text
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
+            return True
         if fault == "reset":
-            self._reset()
-            return
-        upstream = http.client.HTTPConnection(self.owner._upstream)
-        upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in self.headers.items():
-            if name.lower() not in ("connection", "expect", "transfer-encoding", "content-length"):
-                upstream.putheader(name, value)
-        upstream.putheader("Content-Length", str(len(body)))
-        upstream.endheaders(body)
-        answer = upstream.getresponse()
-        data, headers = answer.read(), answer.getheaders()
-        upstream.close()
+            return _break(writer)
+        if fault == "latency":
+            await asyncio.sleep(self.latency_seconds)
+        try:
+            answer = await self._ask(_without(head, b"connection|expect"), body)
+        except OSError:  # the server is away
+            return _break(writer)
         if fault == "lost reply":
-            self._reset()
-        elif fault == "cut":
-            self._answer(answer.status, headers, data[: len(data) // 2], length=len(data))
-            self._reset()
-        elif fault == "ignore condition":
-            self._answer(200, [("ETag", '"0"')], b"")
-        else:
-            self._answer(answer.status, headers, data)
+            return _break(writer)
+        if fault == "ignore condition":
+            answer = b'HTTP/1.1 200 OK\r\nETag: "0"\r\nContent-Length: 0\r\n\r\n'
+        head, _, body = answer.partition(b"\r\n\r\n")
+        whole, head = len(body), _without(head + b"\r\n\r\n", b"connection")
+        if fault in ("cut", "shortened"):
+            body = body[: whole // 2 if self.cut_after is None else self.cut_after]
+        if fault == "shortened":
+            length = b"Content-Length: %d\r\n\r\n" % len(body)
+            head = _without(head, b"content-length")[:-2] + length
+        writer.write(head + body)
+        await writer.drain()
+        return _break(writer) if fault == "cut" and len(body) < whole else True
 
-    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass_on  # noqa: N815
+    async def _ask(self, head: bytes, body: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(*self._upstream)
+        writer.write(head[:-2] + b"Connection: close\r\n\r\n" + body)
+        answer = await reader.read()
+        writer.close()
+        if not answer:
+            raise ConnectionResetError
+        return answer
 
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = b""
-        while size := int(self.rfile.readline(), 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes, length: int | None = None) -> None:
-        self.send_response_only(status)
-        sizes = [value for name, value in headers if name.lower() == "content-length"]
-        for name, value in headers:
-            if name.lower() not in ("content-length", "connection", "transfer-encoding"):
-                self.send_header(name, value)
-        is_head = self.command == "HEAD"
-        self.send_header("Content-Length", sizes[0] if is_head and sizes else str(length or len(data)))
-        self.end_headers()
-        if not is_head:
-            self.wfile.write(data)
-            self.wfile.flush()
+def _matches(method: str, path: str, only_method: str, pattern: str) -> bool:
+    return only_method in ("", method) and re.search(pattern, path) is not None
 
-    def _reset(self) -> None:
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
-        self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    if re.search(rb"(?i)\ntransfer-encoding:\s*chunked", head) is None:
+        length = re.search(rb"(?i)\ncontent-length:\s*(\d+)", head)
+        return await reader.readexactly(int(length[1]) if length else 0)
+    body = b""
+    while True:
+        line = await reader.readuntil(b"\r\n")
+        body += line + await reader.readexactly(int(line, 16) + 2)
+        if int(line, 16) == 0:
+            return body
 
-    def handle(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the connection that a fault has closed
-            super().handle()
+
+def _without(head: bytes, names: bytes) -> bytes:
+    return re.sub(rb"(?i)\n(" + names + rb"):[^\n]*(?=\n)", b"", head)
+
+
+def _break(writer: asyncio.StreamWriter) -> bool:
+    """The peer sees a connection that was reset."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    return False

@@ -53,7 +53,7 @@ def test_a_lost_reply_does_not_hide_that_another_one_came_first(s3_url, s3_fault
 def test_when_the_budget_is_used_up_the_error_says_what_storage_said(s3_url, s3_faults, monkeypatch):
     monkeypatch.setenv("TEXTURE_STORE_RETRY_SECONDS", "3")
     s3_faults.fail("503", times=1000)
-    with pytest.raises(TransientStoreError, match=r"s3://.*/a: Please reduce your request rate.; run again"):
+    with pytest.raises(TransientStoreError, match=r"s3://.*/a: Please reduce your request rate; run again"):
         open_storage(s3_url).read("a")
     assert len(s3_faults.requests) > 1
 

@@ -1,10 +1,10 @@
 """The one seam to storage: open a URL, list, read, and create only if absent.
 
-Archives and stores are both behind it. Here, and nowhere else, requests are tried again and the errors of drivers
-become those of texture_store. S3's endpoint and credentials come from the AWS environment, as s3fs reads them.
+Archives and stores are both behind it. Every request is tried again as `storage_retries` says, and the errors of
+drivers become those of texture_store. S3's endpoint and credentials come from the AWS environment, as s3fs reads them.
 """
 
-import logging
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -13,27 +13,21 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import fsspec
-import tenacity
 
 from texture_store.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
-    TextureStoreError,
     TransientStoreError,
     UnsafeStorageError,
     UsageError,
 )
 from texture_store.storage_drivers import Driver, LocalFiles, ObjectInfo, OnSkip, OtherObjects, S3Objects, connect
 from texture_store.storage_errors import translate
+from texture_store.storage_retries import persist
 
 __all__ = ["ObjectInfo", "Storage", "open_parent", "open_storage"]
 
 T = TypeVar("T")
-logger = logging.getLogger(__name__)
-
-RETRY_SECONDS = 120.0
-"""How long one request is tried again; TEXTURE_STORE_RETRY_SECONDS overrides it. Libraries' own few seconds do not
-outlast a throttled bucket or a server's restart."""
 
 
 def open_storage(url: str) -> "Storage":
@@ -107,18 +101,25 @@ class Storage:
         that, and TransientStoreError when the retries are used up (the object may then exist).
         """
         _check(path)
-        attempts = 0
+        is_doubtful = False
 
-        def create() -> None:
-            nonlocal attempts
-            attempts += 1
-            self._driver.create(path, data)
+        def attempt(request: Callable[[], T]) -> T:
+            def once() -> T:
+                nonlocal is_doubtful
+                try:
+                    return request()
+                except Exception as error:
+                    ours = translate(error, self.url_of(path))
+                    is_doubtful |= isinstance(ours, TransientStoreError)
+                    raise ours from error
+
+            return self._try(path, once)
 
         try:
-            self._try(path, create)
-        except ObjectExistsError:
-            # After an attempt whose reply got lost, what exists may be our own.
-            if attempts == 1 or self.read(path) != data:
+            self._driver.create(path, data, attempt)
+        except (ObjectExistsError, ObjectNotFoundError):
+            # After a try whose reply got lost, what exists may be our own.
+            if not is_doubtful or not self._holds(path, data):
                 raise
 
     def verify_exclusive_create(self, path: str) -> None:
@@ -127,7 +128,7 @@ class Storage:
         """
         data = self.read(path)
         try:
-            self._try(path, lambda: self._driver.create(path, data))
+            self._driver.create(path, data, functools.partial(self._try, path))
         except ObjectExistsError:
             return
         raise UnsafeStorageError(
@@ -166,42 +167,18 @@ class Storage:
         except ObjectNotFoundError:
             return False
 
+    def _holds(self, path: str, data: bytes) -> bool:
+        try:
+            return self.read(path) == data
+        except ObjectNotFoundError:
+            return False
+
     def _try(self, path: str, request: Callable[[], T]) -> T:
-        """Run a request; while storage does not answer properly, again, with growing and random pauses."""
-
-        def once() -> T:
-            try:
-                return request()
-            except TextureStoreError:
-                raise
-            except Exception as error:
-                raise translate(error, self.url_of(path)) from error
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TransientStoreError),
-            wait=tenacity.wait_random_exponential(multiplier=0.2, max=15),
-            stop=tenacity.stop_before_delay(_retry_seconds()),
-            before_sleep=_say_retry,
-            reraise=True,
-        )
-        return retrying(once)
+        return persist(request, self.url_of(path))
 
 
 def _ignore(path: str, reason: str) -> None:
     """What a listing leaves out, when nobody asked."""
-
-
-def _say_retry(state: tenacity.RetryCallState) -> None:
-    if state.attempt_number == 4:  # about the third second: the first few are everyday
-        logger.warning("storage does not answer properly, trying on: %s", state.outcome and state.outcome.exception())
-
-
-def _retry_seconds() -> float:
-    text = os.environ.get("TEXTURE_STORE_RETRY_SECONDS", "")
-    try:
-        return float(text) if text else RETRY_SECONDS
-    except ValueError:
-        raise UsageError(f"TEXTURE_STORE_RETRY_SECONDS={text}: not a number of seconds") from None
 
 
 def _check(path: str) -> None:

@@ -18,6 +18,7 @@ import fsspec
 import fsspec.asyn
 
 from texture_store.errors import MissingExtraError, ObjectChangedError, UnsafeStorageError
+from texture_store.s3_requests import asked_for, create_object, one_try, s3_session
 from texture_store.storage_errors import http_answer
 
 T = TypeVar("T")
@@ -27,6 +28,9 @@ OnSkip = Callable[[str, str], None]
 """Told the path and the reason of what a listing leaves out."""
 
 PARTIAL_SUFFIX = ".partial"
+CONNECT_SECONDS, SILENCE_SECONDS = 10, 30
+"""A server that takes longer to accept a connection, or to send the next bytes, does not answer. Well under the budget
+of a request, so that one lost packet does not use it up."""
 
 
 class ObjectInfo(NamedTuple):
@@ -50,7 +54,7 @@ class Driver(Protocol):
     """One kind of storage."""
 
     def read(self, path: str, start: int | None, end: int | None, version: str | None) -> bytes: ...  # noqa: D102
-    def create(self, path: str, data: bytes) -> None: ...  # noqa: D102
+    def create(self, path: str, data: bytes, attempt: Attempt[Any]) -> None: ...  # noqa: D102
     def info(self, path: str) -> ObjectInfo: ...  # noqa: D102
     def has_any(self) -> bool: ...  # noqa: D102
     def list(self, prefix: str, attempt: Attempt[Any], on_skip: OnSkip) -> Iterator[ObjectInfo]: ...  # noqa: D102
@@ -74,7 +78,11 @@ class LocalFiles:
                 file.seek(start)
             return file.read() if end is None else file.read(max(0, end - (start or 0)))
 
-    def create(self, path: str, data: bytes) -> None:
+    def create(self, path: str, data: bytes, attempt: Attempt[Any]) -> None:
+        """Write aside, then link."""
+        attempt(functools.partial(self._create, path, data))
+
+    def _create(self, path: str, data: bytes) -> None:
         """Write aside, fsync, then hard link: the only local operation that is atomic AND refuses an existing name."""
         target = Path(self._full(path))
         if os.path.lexists(target):
@@ -120,13 +128,13 @@ class LocalFiles:
 
     def list(self, prefix: str, attempt: Attempt[Any], on_skip: OnSkip) -> Iterator[ObjectInfo]:
         """Regular files below `prefix`, folder by folder, names sorted; links are followed, loops are not."""
-        start = self._full(prefix)
-        if not Path(start).is_dir():
+        again = functools.partial(_again, attempt)
+        if not again(Path(self._full(prefix)).is_dir):
             return
         folders: list[tuple[str, tuple[tuple[int, int], ...]]] = [(prefix, ())]
         while folders:
             folder, above = folders.pop()
-            status = Path(self._full(folder)).stat()
+            status = again(Path(self._full(folder)).stat)
             here = (status.st_dev, status.st_ino)
             if here in above:
                 on_skip(folder, "link back to a folder above it")
@@ -134,15 +142,25 @@ class LocalFiles:
             deeper = []
             for entry in attempt(functools.partial(_scan, self._full(folder))):
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.is_dir():
+                if again(entry.is_dir):
                     deeper.append((path, (*above, here)))
-                elif not entry.is_file():
+                elif not again(entry.is_file):
                     on_skip(path, "broken link" if entry.is_symlink() else "not a regular file")
                 elif not (entry.name.startswith(".") and entry.name.endswith(PARTIAL_SUFFIX)):
                     # A file may vanish between the two calls; then it is not there.
                     with contextlib.suppress(FileNotFoundError):
-                        yield _local_info(path, entry.stat())
+                        yield _local_info(path, again(entry.stat))
             folders.extend(reversed(deeper))
+
+
+def _again(attempt: Attempt[T], look: Callable[[], T]) -> T:
+    """A look at a file; `attempt`, which costs more than the look, only after one that went wrong."""
+    try:
+        return look()
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return attempt(look)
 
 
 def _scan(folder: str) -> list[os.DirEntry[str]]:
@@ -194,25 +212,28 @@ class S3Objects:
             arguments["Range"] = f"bytes={start or 0}-{'' if end is None else end - 1}"
         s3 = connect("s3", patient=False)
         try:
-            data: bytes = fsspec.asyn.sync(s3.loop, _get_object, s3, arguments, version)
+            answer, data = fsspec.asyn.sync(s3.loop, _get_object, s3, arguments, version)
         except OSError as error:
             if http_answer(error)[0] == 416:  # the range starts behind the end
                 return b""
             raise
-        return data
+        return asked_for(answer, data, start, end, f"s3://{self.bucket}/{arguments['Key']}")
 
-    def create(self, path: str, data: bytes) -> None:
-        """A conditional PUT; over 100 MB a multipart upload whose completion is conditional."""
-        s3 = connect("s3", patient=False)
-        try:
-            s3.pipe_file(f"{self.bucket}/{self._key(path)}", data, mode="create")
-        except OSError as error:
-            if http_answer(error)[0] == 501:
-                raise UnsafeStorageError(
-                    f"s3://{self.bucket}: this storage does not know If-None-Match, so that objects cannot be created"
-                    " only if absent; use another one"
-                ) from error
-            raise
+    def create(self, path: str, data: bytes, attempt: Attempt[Any]) -> None:
+        """Only if there is none of this name, which S3 is told as a condition."""
+
+        def call(method: str, **arguments: Any) -> Any:
+            try:
+                return connect("s3", patient=False).call_s3(method, **arguments)
+            except OSError as error:
+                if http_answer(error)[0] == 501:
+                    raise UnsafeStorageError(
+                        f"s3://{self.bucket}: this storage does not know If-None-Match, so that objects cannot be"
+                        " created only if absent; use another one"
+                    ) from error
+                raise
+
+        create_object(call, attempt, {"Bucket": self.bucket, "Key": self._key(path)}, data)
 
     def info(self, path: str) -> ObjectInfo:
         """One HEAD."""
@@ -239,14 +260,13 @@ class S3Objects:
             arguments["ContinuationToken"] = page["NextContinuationToken"]
 
 
-async def _get_object(s3: Any, arguments: dict[str, Any], version: str | None) -> bytes:
+async def _get_object(s3: Any, arguments: dict[str, Any], version: str | None) -> tuple[dict[str, Any], bytes]:
     answer = await s3._call_s3("get_object", **arguments)
     body = answer["Body"]
     try:
         if version is not None and _etag(answer) != version:
             raise ObjectChangedError(f"s3://{arguments['Bucket']}/{arguments['Key']}: changed since it was listed")
-        data: bytes = await body.read()
-        return data
+        return answer, await body.read()
     finally:
         body.close()
 
@@ -276,7 +296,7 @@ class OtherObjects:
         data: bytes = connect(self.protocol, patient=False).cat_file(self._full(path), start=start, end=end)
         return data
 
-    def create(self, path: str, data: bytes) -> None:  # noqa: ARG002
+    def create(self, path: str, data: bytes, attempt: Attempt[Any]) -> None:  # noqa: ARG002
         """Refused."""
         raise UnsafeStorageError(
             f"{self.protocol}: storage of this kind is not known to create a file only if it is absent; it can hold an"
@@ -332,14 +352,15 @@ def _connect(protocol: str, patient: bool, process: int, environment: tuple[tupl
     try:
         if protocol != "s3":
             return fsspec.filesystem(protocol)
-        settings: dict[str, Any] = {"connect_timeout": 10, "read_timeout": 60, "max_pool_connections": 64}
+        settings: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "read_timeout": SILENCE_SECONDS}
+        settings["max_pool_connections"] = 64
         if not patient:
-            settings["retries"] = {"total_max_attempts": 1, "mode": "standard"}
+            settings |= one_try()
         s3 = fsspec.filesystem(
             "s3",
             use_listings_cache=False,
             config_kwargs=settings,
-            session=_s3_session(),
+            session=s3_session(),
             skip_instance_cache=True,
         )
     except ImportError as error:
@@ -347,19 +368,3 @@ def _connect(protocol: str, patient: bool, process: int, environment: tuple[tupl
     if not patient:
         s3.retries = 1
     return s3
-
-
-def _s3_session() -> Any:
-    """A session that reads ISO times with the standard library: dateutil took 60 % of a listing's CPU time."""
-    import aiobotocore.session
-    from botocore.utils import parse_timestamp
-
-    def read_time(value: Any) -> Any:
-        try:
-            return datetime.fromisoformat(value)
-        except (TypeError, ValueError):
-            return parse_timestamp(value)
-
-    session = aiobotocore.session.AioSession()
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=read_time)
-    return session

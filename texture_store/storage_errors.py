@@ -33,6 +33,11 @@ _BY_ERRNO: dict[int, type[StoreError]] = {
     errno.EAGAIN: TransientStoreError,
     errno.EBUSY: TransientStoreError,
     errno.EREMOTEIO: TransientStoreError,
+    errno.EINTR: TransientStoreError,
+    errno.ENOTCONN: TransientStoreError,
+    errno.EHOSTDOWN: TransientStoreError,
+    errno.ENETDOWN: TransientStoreError,
+    errno.ENETRESET: TransientStoreError,
     errno.ESTALE: TransientStoreError,
     errno.ETIMEDOUT: TransientStoreError,
     errno.ECONNREFUSED: TransientStoreError,
@@ -75,6 +80,7 @@ _BY_CLASS: dict[str, type[TextureStoreError]] = {
     "ParamValidationError": UsageError,
     "InvalidBucket": UsageError,
     "SSLError": StoreError,  # a certificate does not get better by waiting
+    "FlexibleChecksumError": TransientStoreError,  # the bytes are not those that the server has the checksum of
     "HTTPClientError": TransientStoreError,
     "ResponseParserError": TransientStoreError,
     "IncompleteReadError": TransientStoreError,
@@ -131,6 +137,8 @@ def _kind(error: Exception) -> type[TextureStoreError]:
         return _BY_CODE[code]
     if status is not None:
         return _BY_STATUS.get(status, TransientStoreError if status >= 500 else StoreError)
+    if "UNEXPECTED_EOF_WHILE_READING" in str(error):  # a connection that broke while TLS was being set up
+        return TransientStoreError
     for link in _chain(error):
         for ancestor in type(link).__mro__:
             if ancestor.__name__ in _BY_CLASS:
@@ -151,7 +159,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _reason(error: Exception) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return without_secrets(text) or type(error).__name__
+    return without_secrets(text).rstrip(".") or type(error).__name__
 
 
 def without_secrets(text: str) -> str:

