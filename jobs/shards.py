@@ -82,6 +82,7 @@ def run_shards(
             target=target,
             workers=workers,
             report=tally.report,
+            tell=tally.tell,
         ):
             if isinstance(result, FailedShard):
                 _note_failure(result, outcome)

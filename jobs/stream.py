@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.cluster import Workers
+from jobs.tally import Tell, forward_warnings
 from texture_store.errors import StorageFullError, StoragePermissionError, TextureStoreError, UnsafeStorageError
 from texture_store.objects import Storage
 from texture_store.pipeline import Extractor, WrittenShard, load_shard, write_shard
@@ -66,12 +67,14 @@ def run_stream(
     target: Target,
     workers: Workers,
     report: Callable[[int], None] | None = None,
+    tell: Tell | None = None,
 ) -> Iterator[Result]:
     """Load, extract and write each unit; yields what became of it, in the order of completion.
 
-    `report` is called in the extract actors with the number of images that were just done.
+    `report` is called in the extract actors with the number of images that were just done, `tell` in all workers with
+    what the user should know meanwhile.
     """
-    stream = build_stream(units, archive_url=archive_url, target=target, workers=workers, report=report)
+    stream = build_stream(units, archive_url=archive_url, target=target, workers=workers, report=report, tell=tell)
     for table in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
         for value in table["value"]:
             yield pickle.loads(value.as_buffer())  # noqa: S301 (made by our own workers, read from no storage)
@@ -84,6 +87,7 @@ def build_stream(
     target: Target,
     workers: Workers,
     report: Callable[[int], None] | None = None,
+    tell: Tell | None = None,
 ) -> Any:
     """The Ray Data pipeline itself, not yet running: three operators that must not be fused."""
     import ray.data
@@ -95,23 +99,26 @@ def build_stream(
     context.target_max_block_size = None
     shards: Any = ray.data.from_arrow([_row(unit.shard, unit) for unit in units])
     one_shard: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
-    loaded = shards.map_batches(_load, fn_args=(archive_url, target.spec.pixels), num_cpus=LOAD_CPUS, **one_shard)
+    loaded = shards.map_batches(_load, fn_args=(archive_url, target.spec.pixels, tell), num_cpus=LOAD_CPUS, **one_shard)
     encoded = loaded.map_batches(
         _ExtractActor,
-        fn_constructor_args=(target, workers, report),
+        fn_constructor_args=(target, workers, report, tell),
         compute=ray.data.ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
         num_cpus=workers.num_cpus,
         num_gpus=workers.num_gpus,
         **one_shard,
     )
-    return encoded.map_batches(_write, fn_args=(target,), num_cpus=WRITE_CPUS, **one_shard)
+    return encoded.map_batches(_write, fn_args=(target, tell), num_cpus=WRITE_CPUS, **one_shard)
 
 
 class _ExtractActor:
-    def __init__(self, target: Target, workers: Workers, report: Callable[[int], None] | None) -> None:
+    def __init__(
+        self, target: Target, workers: Workers, report: Callable[[int], None] | None, tell: Tell | None
+    ) -> None:
         from texture_store.backbone.weights import from_safetensors
         from texture_store.store.specs import read_weights
 
+        forward_warnings(tell)
         digest = target.spec.weights
         weights = from_safetensors(read_weights(target.storage, digest), digest=digest, allow_foreign=True)
         threads = workers.threads if workers.device == "cpu" else None
@@ -129,11 +136,14 @@ class _ExtractActor:
         return _each(table, self._extract)
 
 
-def _load(table: pa.Table, archive_url: str, pixels: PixelSpec) -> pa.Table:
+def _load(table: pa.Table, archive_url: str, pixels: PixelSpec, tell: Tell | None) -> pa.Table:
+    forward_warnings(tell)
     return _each(table, lambda unit: load_shard(unit, archive_url, pixels))
 
 
-def _write(table: pa.Table, target: Target) -> pa.Table:
+def _write(table: pa.Table, target: Target, tell: Tell | None) -> pa.Table:
+    forward_warnings(tell)
+
     def write(encoded: Any) -> WrittenShard:
         return write_shard(
             encoded,

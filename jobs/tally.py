@@ -1,13 +1,19 @@
-"""How many images the extract actors have done, told while a shard is still under way."""
+"""What workers tell while a shard is still under way: images that are done, and that storage is slow."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jobs.progress import Bar
+from jobs.progress import Bar, say
+from texture_store.storage_retries import LINE_SECONDS
 
 POLL_SECONDS = 1.0
+
+Tell = Callable[[str, str], None]
+"""Told the kind of a line, and the line."""
 
 
 @contextmanager
@@ -30,6 +36,7 @@ class Tally:
         self._shown = self._settled = 0
         self._lock = threading.Lock()
         self._counter: Any = ray.remote(num_cpus=0)(_Counter).remote()
+        self._said: dict[str, float] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
         self._thread.start()
@@ -38,6 +45,11 @@ class Tally:
     def report(self) -> Callable[[int], None]:
         """For an actor: call it with the number of images that were just done. Never waits, never fails."""
         return _Report(self._counter)
+
+    @property
+    def tell(self) -> Tell:
+        """For any worker: a line for the user; of one kind one is said now and then, whoever has the same to say."""
+        return _Tell(self._counter)
 
     def settle(self, images: int, *, rejected: int) -> None:
         """A unit of so many images is through."""
@@ -58,27 +70,55 @@ class Tally:
 
         while not self._ended.wait(POLL_SECONDS):
             try:
-                extracted = ray.get(self._counter.total.remote(), timeout=POLL_SECONDS)
+                extracted, lines = ray.get(self._counter.total.remote(), timeout=POLL_SECONDS)
             except (ray.exceptions.RayError, TimeoutError):
                 continue
             with self._lock:
                 # The last unit is done only when it is committed, so the bar waits for that one image short of all.
                 self._show(min(extracted, self._total - 1), 0)
+            self._say(lines)
 
     def _show(self, done: int, rejected: int) -> None:
         self._bar.advance(max(0, done - self._shown), rejected=rejected)
         self._shown = max(done, self._shown)
 
+    def _say(self, lines: dict[str, str]) -> None:
+        for kind, line in lines.items():
+            if kind not in self._said or time.monotonic() - self._said[kind] >= LINE_SECONDS:
+                self._said[kind] = time.monotonic()
+                say(line)
+
+
+def forward_warnings(tell: Tell | None) -> None:
+    """Send what texture_store warns of in this process to `tell`: Ray keeps workers' own output to itself."""
+    logger = logging.getLogger("texture_store")
+    logger.handlers = [_Forward(tell)] if tell is not None else []
+    logger.propagate = tell is None
+
+
+class _Forward(logging.Handler):
+    def __init__(self, tell: Tell) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.msg, record.getMessage())
+
 
 class _Counter:
     def __init__(self) -> None:
         self._images = 0
+        self._lines: dict[str, str] = {}
 
     def add(self, images: int) -> None:
         self._images += images
 
-    def total(self) -> int:
-        return self._images
+    def tell(self, kind: str, line: str) -> None:
+        self._lines[kind] = line
+
+    def total(self) -> tuple[int, dict[str, str]]:
+        lines, self._lines = self._lines, {}
+        return self._images, lines
 
 
 class _Report:
@@ -87,3 +127,11 @@ class _Report:
 
     def __call__(self, images: int) -> None:
         self._counter.add.remote(images)
+
+
+class _Tell:
+    def __init__(self, counter: Any) -> None:
+        self._counter = counter
+
+    def __call__(self, kind: str, line: str) -> None:
+        self._counter.tell.remote(kind, line)

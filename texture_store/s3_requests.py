@@ -71,9 +71,9 @@ def asked_for(answer: dict[str, Any], data: bytes, start: int | None, end: int |
 def create_object(call: Call, attempt: Callable[[Callable[[], Any]], Any], key: dict[str, str], data: bytes) -> None:
     """A conditional PUT; from two parts on a multipart upload whose completion is conditional.
 
-    `call(method, **arguments)` sends one request, `attempt` runs one until it is answered, `key` is Bucket and Key. Each
-    part is tried by itself: where a third of all requests fail, hardly ever would all of many succeed. What a failed
-    upload leaves is taken away, as far as storage answers.
+    `call(method, **arguments)` sends one request, `attempt` runs one until it is answered, `key` is Bucket and Key.
+    Each part is tried by itself: where a third of all requests fail, hardly ever would all of many succeed. What a
+    failed upload leaves is taken away, as far as storage answers.
 
     Raises what `attempt` does; after a completion whose reply got lost that is ObjectExistsError or
     ObjectNotFoundError (no such upload any more).
