@@ -6,6 +6,7 @@ defaults lose one of ten requests when 40 % are answered 503.
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -88,13 +89,16 @@ class _Slow:
 
 
 _slow = _Slow()
+_URL, _ORIGIN = r'(\w+://[^/\s"]+)[^\s"]*?(?=[:"]?(\s|$))', r"\1"
 
 
 def _answer(error: BaseException | None) -> str:
     status, code = http_answer(error) if error is not None else (None, "")
     if status is not None:
         return f"storage answers {status}" + (f" {code}" if code and code != str(status) else "")
-    return f"storage does not answer ({str(error).partition(';')[0]})"
+    reason = str(error).partition(";")[0]
+    # Without the paths of URLs: the line is about the server.
+    return f"storage does not answer ({re.sub(_URL, _ORIGIN, reason)})"
 
 
 def _retry_seconds() -> float:
