@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "How well feature sets tell the labels apart, and whether to trust it.",
     "report": "One HTML file of all that a store knows about a dataset.",
     "explain": "Why: important and characteristic textures, heat maps, typical images.",
+    "submit": "Run one of these on a running Ray cluster, once at a time.",
     "sql": "Query a store with DuckDB.",
     "benchmark": "How fast this machine is, as ratios of one run.",
     "demo": "Everything on a small synthetic archive, from nothing.",

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import tenacity
 
+from jobs.joining import check_address, explained
 from jobs.options import Decorated
 from jobs.progress import say
 from texture_store.errors import MissingExtraError, UsageError
@@ -102,10 +103,12 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
             _start(cores)
         else:
             say(f"joining the Ray cluster at {address}")
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(f"no Ray at {address}: {reason}; start one, or leave out --address") from None
+            check_address(address)
+            with _silent():
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError, SystemExit) as error:
+        # Ray's C++ side ends the process where it loses the head while joining; SystemExit is how that looks here.
+        raise error if isinstance(error, UsageError) else explained(error, address) from None
     try:
         yield
     finally:
