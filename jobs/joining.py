@@ -17,7 +17,8 @@ PROBE_SECONDS = 5.0
 _IS_ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 
 _VERSIONS = re.compile(
-    r"Version mismatch.*?Ray: (?P<ray>\S+)\s+Python: (?P<python>\S+).*?Ray: (?P<our_ray>\S+)\s+Python: (?P<our_python>\S+)",
+    r"Version mismatch.*?Ray: (?P<ray>\S+)\s+Python: (?P<python>\S+)"
+    r".*?Ray: (?P<our_ray>\S+)\s+Python: (?P<our_python>\S+)",
     re.DOTALL,
 )
 
@@ -76,13 +77,15 @@ _ADVICE = "start one, or leave out --address"
 
 def _refused(name: str) -> str:
     return (
-        f"the Ray cluster at {name} refused the token; RAY_AUTH_MODE and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) must be"
-        " those of its nodes"
+        f"the Ray cluster at {name} refused the token; RAY_AUTH_MODE and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH)"
+        " must be those of its nodes"
     )
 
 
 def _silent(name: str) -> UsageError:
-    return UsageError(f"no Ray at {name}: no answer within {PROBE_SECONDS:.0f} s; is the cluster up, and its port open?")
+    return UsageError(
+        f"no Ray at {name}: no answer within {PROBE_SECONDS:.0f} s; is the cluster up, and its port open?"
+    )
 
 
 def _head(address: str) -> tuple[str, int]:

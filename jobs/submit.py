@@ -76,7 +76,7 @@ def follow(client: Any, started: Submission) -> Submission:
 
 
 def entrypoint_of(command: tuple[str, ...]) -> str:
-    """The shell line that runs `command` on the cluster, on all of its nodes. Raises UsageError."""
+    """The shell line that runs `command` where the cluster's `python` is that of our nodes. Raises UsageError."""
     from jobs.cli import COMMANDS, texture_store
 
     name, *arguments = command
@@ -98,6 +98,7 @@ def _last_run(client: Any, name: str) -> int:
 @contextmanager
 def _client(cluster: str) -> Iterator[Any]:
     try:
+        from ray.exceptions import RayError
         from ray.job_submission import JobSubmissionClient
     except ImportError:
         raise MissingExtraError("Ray is not installed; pip install 'texture-store[jobs]'") from None
@@ -105,7 +106,7 @@ def _client(cluster: str) -> Iterator[Any]:
         yield JobSubmissionClient(cluster)
     except ConnectionError:
         raise TextureStoreError(f"no Ray cluster takes jobs at {cluster}; is its head up, and the port open?") from None
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, RayError) as error:
         if isinstance(error, TextureStoreError):
             raise
         reason = " ".join(str(error).split())

@@ -32,7 +32,7 @@ class SeaweedFS:
         self._process: subprocess.Popen[bytes] | None = None
         identity = {"name": "test", "credentials": [{"accessKey": KEY, "secretKey": SECRET}]}
         identity["actions"] = ["Admin", "Read", "Write", "List", "Tagging"]
-        (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        (folder / "s3.json").write_text(json.dumps({"identities": [identity, *limited_identities()]}))
 
     @classmethod
     def start(cls, folder: Path) -> "SeaweedFS":
@@ -125,3 +125,13 @@ def _free_ports(number: int) -> list[int]:
         with contextlib.suppress(OSError), _reserved(port), _reserved(port + 10000):
             found.append(port)
     return found
+
+
+def limited_identities() -> list[dict[str, object]]:
+    """Users with the rights of infra/cluster/s3-policy.json in two buckets, and to read the store alone."""
+    reads = ["List:limited-store", "Read:limited-store"]
+    writes = ["List:limited-archive", "Read:limited-archive", *reads, "Write:limited-store"]
+    return [
+        {"name": name, "credentials": [{"accessKey": name, "secretKey": f"{name}-secret"}], "actions": actions}
+        for name, actions in (("worker", writes), ("reader", reads))
+    ]

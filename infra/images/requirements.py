@@ -1,9 +1,9 @@
-"""Prints the part of infra/dev/requirements.lock that an image needs, hashes and all. Without dependencies: it runs first.
+"""Prints the part of infra/dev/requirements.lock that an image needs, with hashes. Imports nothing: it runs first.
 
-    python infra/images/requirements.py gpu    # all that the commands need, not what only tests and linters need
-    python infra/images/requirements.py cpu    # likewise without torch's CUDA: those packages come from PyTorch's CPU index
-    python infra/images/requirements.py torch  # the two that differ, with the versions of the lock
-    python infra/images/requirements.py tools  # what installs those and builds our own package
+python infra/images/requirements.py gpu    # all that the commands need, not what only tests and linters need
+python infra/images/requirements.py cpu    # likewise without CUDA: torch comes from PyTorch's index of CPU builds
+python infra/images/requirements.py torch  # the two that differ, with the versions of the lock
+python infra/images/requirements.py tools  # what installs those and builds our own package
 """
 
 import re

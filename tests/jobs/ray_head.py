@@ -48,8 +48,15 @@ def ray_head(
     folder = tempfile.mkdtemp(prefix="r", dir="/tmp")  # short: the paths of Unix sockets are limited
     port, dashboard_port, *others = _free_ports(7)
     # The last one: else Ray takes 127.0.0.1 for the outward address of this machine.
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    token = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment["PATH"] = (
+        f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"  # `python` of submitted jobs
+    )
     environment |= token | {"RAY_USAGE_STATS_ENABLED": "0"}
     names = ["node-manager-port", "object-manager-port", "dashboard-agent-listen-port", "metrics-export-port"]
     command = [sys.executable, "-c", _START, ray_version, python_version, "start", "--head", "--block"]
@@ -60,7 +67,12 @@ def ray_head(
     log = Path(folder) / "out"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, env=environment, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
     try:
         _wait_for_start(process, log)
@@ -74,10 +86,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     """End the head and all that it started, and nothing else."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(20)
-    except subprocess.TimeoutExpired:
-        pass
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -61,9 +61,9 @@ def test_an_unknown_host() -> None:
 
 
 def test_rays_text_of_two_versions_becomes_one_line() -> None:
-    with pytest.raises(RuntimeError) as raised:
-        import ray._private.utils
+    import ray._private.utils
 
+    with pytest.raises(RuntimeError) as raised:
         ray._private.utils.check_version_info({"ray_version": "2.9.1", "python_version": "3.9.2"}, "node 10.0.0.7")
     line = str(explained(raised.value, "10.0.0.5:6379"))
     assert line.startswith("the Ray cluster at 10.0.0.5:6379 runs Ray 2.9.1 on Python 3.9.2, this is Ray 2.")
