@@ -40,7 +40,20 @@ def test_the_main_job_with_these_rights_alone(s3_server: str, tmp_path: Path, mo
     for arguments in (
         ["index", *STORE, "s3://limited-archive", *labels],
         ["featurize", *STORE, "--size", "64", "--weights", "random:0", "--encoders", "mean"],
-        ["evaluate", *STORE, "--spec", "SPEC", "--encoders", "mean", "--layers", "conv4_3", "--trials", "1"],
+        [
+            "evaluate",
+            *STORE,
+            "--spec",
+            "SPEC",
+            "--encoders",
+            "mean",
+            "--layers",
+            "conv4_3",
+            "--trials",
+            "1",
+            "--trees",
+            "5",
+        ],
         ["publish", *STORE, "--spec", "SPEC"],
     ):
         if "SPEC" in arguments:

@@ -54,9 +54,8 @@ def ray_head(
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    environment["PATH"] = (
-        f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"  # `python` of submitted jobs
-    )
+    # The `python` of submitted jobs.
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     environment |= token | {"RAY_USAGE_STATS_ENABLED": "0"}
     names = ["node-manager-port", "object-manager-port", "dashboard-agent-listen-port", "metrics-export-port"]
     command = [sys.executable, "-c", _START, ray_version, python_version, "start", "--head", "--block"]
@@ -64,18 +63,8 @@ def ray_head(
     command += [f"--include-dashboard={str(dashboard).lower()}", f"--dashboard-port={dashboard_port}"]
     command += ["--dashboard-host=127.0.0.1", "--object-store-memory=200000000", "--disable-usage-stats"]
     command += [f"--{name}={value}" for name, value in zip(names, others, strict=False)]
-    log = Path(folder) / "out"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    process = _started(command, environment, Path(folder) / "out")
     try:
-        _wait_for_start(process, log)
         yield Head(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", token, process)
     finally:
         stop(process)
@@ -83,22 +72,34 @@ def ray_head(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the head and all that it started, and nothing else."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(20)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """SIGKILL the head and all that it started, and nothing else; SIGTERM would drain it for half a minute."""
+    for pid in [process.pid, *_below(process.pid)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.wait()
 
 
-def _wait_for_start(process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while "Ray runtime started" not in log.read_text(errors="replace"):
-        assert process.poll() is None, log.read_text(errors="replace")[-3000:]
-        assert time.monotonic() < deadline, log.read_text(errors="replace")[-3000:]
-        time.sleep(0.2)
+def _started(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    # Ray gives its own start 30 s, fixed, which a busy machine does not always keep.
+    for _ in range(3):
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                command, env=environment, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            )
+        while process.poll() is None:
+            if "Ray runtime started" in log.read_text(errors="replace"):
+                return process
+            time.sleep(0.2)
+        if "timed out during startup" not in log.read_text(errors="replace"):
+            break
+    raise AssertionError(log.read_text(errors="replace")[-3000:])
+
+
+def _below(pid: int) -> list[int]:
+    children = [
+        int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
+    ]
+    return children + [descendant for child in children for descendant in _below(child)]
 
 
 def _free_ports(number: int) -> list[int]:
