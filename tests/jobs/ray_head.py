@@ -65,6 +65,8 @@ def ray_head(
     command += [f"--{name}={value}" for name, value in zip(names, others, strict=False)]
     process = _started(command, environment, Path(folder) / "out")
     try:
+        if dashboard:
+            _wait_for_port(dashboard_port)
         yield Head(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", token, process)
     finally:
         stop(process)
@@ -93,6 +95,18 @@ def _started(command: list[str], environment: dict[str, str], log: Path) -> subp
         if "timed out during startup" not in log.read_text(errors="replace"):
             break
     raise AssertionError(log.read_text(errors="replace")[-3000:])
+
+
+def _wait_for_port(port: int) -> None:
+    # The dashboard comes up after the node says that it has started.
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, "the dashboard did not start within 120 s"
+            time.sleep(0.2)
 
 
 def _below(pid: int) -> list[int]:
