@@ -24,8 +24,9 @@ def test_the_policy_asks_for_nothing_that_deletes_or_administers() -> None:
 
 
 @pytest.mark.s3
-@pytest.mark.ray
-def test_the_main_job_with_these_rights_alone(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_these_rights_suffice_to_index_and_reading_alone_does_not(
+    s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import s3fs
 
     admin = s3fs.S3FileSystem(skip_instance_cache=True)
@@ -36,31 +37,8 @@ def test_the_main_job_with_these_rights_alone(s3_server: str, tmp_path: Path, mo
 
     act_as("worker", monkeypatch)
     labels = ["--labels", str(folder / "labels.csv")]
-    spec = ""
-    for arguments in (
-        ["index", *STORE, "s3://limited-archive", *labels],
-        ["featurize", *STORE, "--size", "64", "--weights", "random:0", "--encoders", "mean"],
-        [
-            "evaluate",
-            *STORE,
-            "--spec",
-            "SPEC",
-            "--encoders",
-            "mean",
-            "--layers",
-            "conv4_3",
-            "--trials",
-            "1",
-            "--trees",
-            "5",
-        ],
-        ["publish", *STORE, "--spec", "SPEC"],
-    ):
-        if "SPEC" in arguments:
-            arguments[arguments.index("SPEC")] = spec
-        result = texture_store(*arguments, "--json")
-        assert result.returncode == 0, result.stderr[-2000:]
-        spec = json.loads(result.stdout).get("spec", spec)
+    written = texture_store("index", *STORE, "s3://limited-archive", *labels, "--json")
+    assert written.returncode == 0, written.stderr[-2000:]
 
     act_as("reader", monkeypatch)
     assert texture_store("status", *STORE, "--json").returncode == 0
@@ -68,4 +46,4 @@ def test_the_main_job_with_these_rights_alone(s3_server: str, tmp_path: Path, mo
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
     assert refused.stderr.strip().splitlines()[-1].startswith("texture-store index: s3://limited-store/lab")
-    assert "permission" in refused.stderr.splitlines()[-1], refused.stderr
+    assert "Access Denied; check the credentials" in refused.stderr.splitlines()[-1], refused.stderr
