@@ -49,7 +49,7 @@ def greet(host: str, port: int, *, name: str) -> None:
             # Without fields the message is empty in any version of Ray's protocol.
             channel.unary_unary(_IS_ALIVE)(b"", timeout=PROBE_SECONDS)
         except grpc.RpcError as error:
-            code: Any = error.code()  # type: ignore[attr-defined]
+            code: Any = error.code()
             if code == grpc.StatusCode.UNAUTHENTICATED:
                 raise UsageError(_refused(name)) from None
             if code == grpc.StatusCode.DEADLINE_EXCEEDED:

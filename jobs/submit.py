@@ -82,7 +82,7 @@ def entrypoint_of(command: tuple[str, ...]) -> str:
     name, *arguments = command
     if name not in COMMANDS or name == JOB:
         raise UsageError(f"{name} is no command to submit; texture-store --help lists them")
-    found: Any = texture_store.get_command(click.Context(texture_store), name)  # type: ignore[attr-defined]
+    found: Any = texture_store.get_command(click.Context(texture_store), name)
     takes_address = any("--address" in option.opts for option in found.params)
     if takes_address and not any(argument.split("=")[0] == "--address" for argument in arguments):
         arguments += ["--address", "auto"]
