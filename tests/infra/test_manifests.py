@@ -18,7 +18,7 @@ INFRA = Path(__file__).parents[2] / "infra"
 KUBERNETES = "1.37"
 KINDS = ("Namespace", "ConfigMap", "NetworkPolicy", "CronJob")
 RAY_KINDS = ("RayCluster", "RayJob", "RayCronJob")
-# Fields of KubeRay 1.6.2 (its API reference), by hand: no package index has its CRDs. Only what our files may use.
+# Fields of KubeRay by hand, from published API pages and types: no package index has its CRDs. Only what our files use.
 KUBERAY = json.loads((Path(__file__).parent / "kuberay_fields.json").read_text())
 
 
