@@ -71,10 +71,13 @@ def preview(
     settings = describe(pixels)
     page = preview_page(images, summary, title=title, settings=settings).encode()
     sheet = contact_sheet(images, summary, title=title, settings=settings)
-    name = f"preview-{hashlib.sha256(page).hexdigest()[:12]}"
-    target, paths = storage, [report_path(dataset, f"{name}.{kind}") for kind in ("png", "html")]
+    # Each is named by its own content: `verify` finds damage by it.
+    names = [
+        f"preview-{hashlib.sha256(data).hexdigest()[:12]}.{kind}" for data, kind in ((sheet, "png"), (page, "html"))
+    ]
+    target, paths = storage, [report_path(dataset, name) for name in names]
     if output is not None:
-        target, paths = open_storage(output), [f"{dataset}-{name}.png", f"{dataset}-{name}.html"]
+        target, paths = open_storage(output), [f"{dataset}-{name}" for name in names]
     return [_create(target, path, data) for path, data in zip(paths, (sheet, page), strict=True)]
 
 

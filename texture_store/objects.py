@@ -4,6 +4,7 @@ Archives and stores are both behind it. Every request is tried again as `storage
 drivers become those of texture_store. S3's endpoint and credentials come from the AWS environment, as s3fs reads them.
 """
 
+import contextlib
 import functools
 import os
 import re
@@ -121,6 +122,23 @@ class Storage:
             # After a try whose reply got lost, what exists may be our own.
             if not is_doubtful or not self._holds(path, data):
                 raise
+
+    def remove(self, path: str) -> None:
+        """Remove an object for ever; one that is gone already is no error. Only `clean` and `set_aside` do this.
+
+        Raises StoragePermissionError, UnsafeStorageError for storage that a store cannot be on, and TransientStoreError
+        when the retries are used up.
+        """
+        _check(path)
+        with contextlib.suppress(ObjectNotFoundError):
+            self._try(path, lambda: self._driver.remove(path))
+
+    def partials(self) -> Iterator[ObjectInfo]:
+        """Files that a writer who was killed has left half-written; `list` never shows them. Object storage has none."""
+        try:
+            yield from self._driver.partials()
+        except OSError as error:
+            raise translate(error, self.url) from error
 
     def verify_exclusive_create(self, path: str) -> None:
         """Try to create `path`, which exists, once more with its own content: UnsafeStorageError if storage lets that

@@ -57,6 +57,8 @@ class Driver(Protocol):
     def create(self, path: str, data: bytes, attempt: Attempt[Any]) -> None: ...  # noqa: D102
     def info(self, path: str) -> ObjectInfo: ...  # noqa: D102
     def has_any(self) -> bool: ...  # noqa: D102
+    def remove(self, path: str) -> None: ...  # noqa: D102
+    def partials(self) -> Iterator[ObjectInfo]: ...  # noqa: D102
     def list(self, prefix: str, attempt: Attempt[Any], on_skip: OnSkip) -> Iterator[ObjectInfo]: ...  # noqa: D102
 
 
@@ -125,6 +127,19 @@ class LocalFiles:
     def has_any(self) -> bool:
         """Whether the folder is there."""
         return Path(self.root).is_dir()
+
+    def remove(self, path: str) -> None:
+        """The file alone: the folder that it leaves empty may be one that a writer has just made sure of."""
+        Path(self._full(path)).unlink()
+
+    def partials(self) -> Iterator[ObjectInfo]:
+        """What `create` leaves when it is killed."""
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                if name.startswith(".") and name.endswith(PARTIAL_SUFFIX):
+                    full = Path(folder, name)
+                    with contextlib.suppress(FileNotFoundError):
+                        yield _local_info(full.relative_to(self.root).as_posix(), full.stat())
 
     def list(self, prefix: str, attempt: Attempt[Any], on_skip: OnSkip) -> Iterator[ObjectInfo]:
         """Regular files below `prefix`, folder by folder, names sorted; links are followed, loops are not."""
@@ -246,6 +261,14 @@ class S3Objects:
         page = self._call("list_objects_v2", Prefix=prefix, MaxKeys=1)
         return not self.prefix or bool(page.get("Contents"))
 
+    def remove(self, path: str) -> None:
+        """One DELETE, which is no error for an object that is gone."""
+        self._call("delete_object", Key=self._key(path))
+
+    def partials(self) -> Iterator[ObjectInfo]:
+        """None: an object is there whole or not at all. Parts of uploads go by the bucket's lifecycle rule."""
+        return iter(())
+
     def list(self, prefix: str, attempt: Attempt[Any], on_skip: OnSkip) -> Iterator[ObjectInfo]:  # noqa: ARG002
         """Objects below `prefix` in the order of their keys; each page of 1000 is a request of its own."""
         root = f"{self.prefix}/" if self.prefix else ""
@@ -313,6 +336,14 @@ class OtherObjects:
     def has_any(self) -> bool:
         """Whether the root is there."""
         return bool(connect(self.protocol, patient=False).exists(self.root))
+
+    def remove(self, path: str) -> None:
+        """Refused."""
+        raise UnsafeStorageError(f"{self.protocol}: a store cannot be on storage of this kind, so {path} is not removed")
+
+    def partials(self) -> Iterator[ObjectInfo]:
+        """None is written."""
+        return iter(())
 
     def list(self, prefix: str, attempt: Attempt[Any], on_skip: OnSkip) -> Iterator[ObjectInfo]:  # noqa: ARG002
         """Files below `prefix`."""

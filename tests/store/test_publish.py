@@ -140,7 +140,7 @@ def test_a_marker_that_does_not_parse_is_named(made: MadeStore) -> None:
     run(made)
     marker = next((Path(made.url) / "published").rglob("*.json"))
     marker.write_text("{}")
-    with pytest.raises(CommitConflictError, match="not readable"):
+    with pytest.raises(CommitConflictError, match="damaged; run verify"):
         run(made)
 
 

@@ -175,7 +175,7 @@ def test_what_is_no_parquet_or_another_table_is_never_adopted(tmp_path):
     newer = table.replace_schema_metadata({"table": "features", "version": "2"})
     storage.create("newer.parquet", parquet_bytes(newer))
     for path, reason in (
-        ("torn.parquet", "not a readable Parquet file"),
+        ("torn.parquet", "its checksum does not hold"),
         ("other.parquet", "rejected table"),
         ("wider.parquet", "vector"),
         ("newer.parquet", "upgrade"),

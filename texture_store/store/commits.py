@@ -29,6 +29,7 @@ from texture_store.errors import (
 from texture_store.objects import Storage
 from texture_store.spec import Encoder, Layer, Product
 from texture_store.store import layout
+from texture_store.store.sealing import is_json_whole, seal_json
 from texture_store.store.tables import FileRecord, parquet_bytes, read_table
 
 Pair = tuple[Product, Layer]
@@ -86,8 +87,8 @@ class CommitRecord(BaseModel):
         return [file for table in PRODUCT_TABLES for file in self.files_of(table)]
 
     def to_json(self) -> bytes:
-        """The record as it is stored."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
+        """The record as it is stored, with a checksum of itself."""
+        return seal_json(json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode())
 
 
 def step_name(job: str, pairs: Iterable[Pair]) -> str:
@@ -155,10 +156,13 @@ def list_specs(storage: Storage, dataset: str) -> list[str]:
 def parse_record(data: bytes | str, dataset: str, spec: str, path: str) -> CommitRecord | None:
     """A record from what lies at `path`; None when it does not parse or names what it must not name.
 
-    A record says which files are read: all of them must be tables of this dataset and spec.
+    A record says which files are read: all of them must be tables of this dataset and spec. One whose checksum does not
+    hold is damaged, and counts as one that does not parse.
 
     Raises StoreFormatError for a record of a newer release.
     """
+    if is_json_whole(data.encode() if isinstance(data, str) else data) is False:
+        return None
     try:
         record = CommitRecord.model_validate_json(data)
     except ValidationError:

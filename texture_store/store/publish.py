@@ -20,9 +20,9 @@ from texture_store.store.catalog import Catalog
 from texture_store.store.choice import choose_spec
 from texture_store.store.commits import FeaturePair
 from texture_store.store.features import Features
-from texture_store.store.object_file import open_parquet
 from texture_store.store.reader import read_features
-from texture_store.store.tables import parquet_bytes
+from texture_store.store.sealing import is_json_whole, seal_json
+from texture_store.store.tables import SET_ASIDE, adopt_table, parquet_bytes, read_image_ids
 
 FORMAT = 1
 PART_BYTES = 512 << 20
@@ -37,6 +37,8 @@ class PublishedPart(BaseModel):
     path: str
     rows: int
     bytes: int
+    sha256: str | None = None
+    """None in what an older release has published."""
 
 
 class Publication(BaseModel):
@@ -104,7 +106,7 @@ def publish(
     _refuse_strangers(storage, plan, parts)
     complete = plan.model_copy(update={"parts": parts})
     try:
-        storage.create(_marker(plan), complete.model_dump_json().encode())
+        storage.create(_marker(plan), seal_json(complete.model_dump_json().encode()))
     except ObjectExistsError:
         return _published(storage, plan) or complete
     return complete
@@ -140,11 +142,12 @@ def _marker(plan: Publication) -> str:
 def _published(storage: Storage, plan: Publication) -> Publication | None:
     """What a complete publication of this feature set says; None when there is none."""
     try:
-        found = Publication.model_validate_json(storage.read(_marker(plan)))
+        data = storage.read(_marker(plan))
     except ObjectNotFoundError:
         return None
-    except ValidationError:
-        raise CommitConflictError(f"{storage.url_of(_marker(plan))}: not readable; {_again(plan)}") from None
+    found = parse_publication(data)
+    if found is None:
+        raise CommitConflictError(f"{storage.url_of(_marker(plan))}: damaged; {SET_ASIDE}")
     if found.members != plan.members:
         raise CommitConflictError(
             f"dataset {plan.dataset}, {plan.encoder} {plan.layer}: snapshot {plan.snapshot} was published with"
@@ -153,27 +156,35 @@ def _published(storage: Storage, plan: Publication) -> Publication | None:
     return found
 
 
+def parse_publication(data: bytes) -> Publication | None:
+    """What a complete publication says of itself; None when it is damaged."""
+    if is_json_whole(data) is False:
+        return None
+    try:
+        return Publication.model_validate_json(data)
+    except ValidationError:
+        return None
+
+
 def _again(plan: Publication) -> str:
     return f"what is published never changes; delete {_folder(plan)} and {_marker(plan)} to publish it again"
 
 
 def _write_part(storage: Storage, path: str, features: Features, plan: Publication) -> PublishedPart:
-    try:
-        size = storage.info(path).size
-    except ObjectNotFoundError:
+    # One that is there is from a publish that was torn, or from one that runs now. A file is there whole or not at all,
+    # and vectors of the same images in the same spec are the same.
+    if not storage.exists(path):
         data = parquet_bytes(features.to_arrow())
         try:
             storage.create(path, data)
-            return PublishedPart(path=path, rows=len(features), bytes=len(data))
+            sha256 = hashlib.sha256(data).hexdigest()
+            return PublishedPart(path=path, rows=len(features), bytes=len(data), sha256=sha256)
         except ObjectExistsError:
-            size = storage.info(path).size
-    # From a publish that was torn, or from one that runs now. A file is there whole or not at all, and vectors of the
-    # same images in the same spec are the same.
-    with open_parquet(storage, path, size, whole=False) as parquet:
-        image_ids = parquet.read(columns=["image_id"]).column("image_id")
-    if not image_ids.equals(features.members.column("image_id")):
+            del data
+    there = adopt_table(storage, path, None)
+    if read_image_ids(storage, path) != features.members.column("image_id").to_pylist():
         raise CommitConflictError(f"{storage.url_of(path)}: was published with other images; {_again(plan)}")
-    return PublishedPart(path=path, rows=len(features), bytes=size)
+    return PublishedPart(path=path, rows=there.rows, bytes=there.bytes, sha256=there.sha256)
 
 
 def _refuse_strangers(storage: Storage, plan: Publication, parts: list[PublishedPart]) -> None:

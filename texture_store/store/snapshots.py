@@ -111,6 +111,7 @@ def write_snapshot(
     number = (previous or 0) + 1
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
     metadata = {**table.schema.metadata, "archive_url": archive_url, "created": created}
+    metadata |= {"dataset": dataset, "snapshot": str(number)}  # so that files that were swapped are found
     if labels_source is not None:
         metadata["labels_source"] = labels_source
     table = table.replace_schema_metadata(metadata)
