@@ -11,6 +11,8 @@ COMMANDS = {
     "fit-dictionary": "Learn the words of VLAD from a sample.",
     "encode": "VLAD features of every image, with a dictionary that still fits.",
     "status": "What is indexed, featurized, rejected and pending.",
+    "verify": "Check the whole store; set aside what is damaged.",
+    "clean": "Remove what nothing needs any more.",
     "publish": "Write a snapshot's features as few large files.",
     "audit": "What a score would mean: metadata alone, duplicates, groups.",
     "evaluate": "How well feature sets tell the labels apart, and whether to trust it.",

@@ -12,6 +12,7 @@ from texture_store.errors import UsageError
 from texture_store.objects import Storage
 from texture_store.spec import LAYERS, FeatureSpec, Layer, PixelSpec, Precision, Product
 from texture_store.store.commits import CommitRecord, Pair, list_specs, read_commits
+from texture_store.store.layout import weights_path
 from texture_store.store.opening import open_for_writing
 from texture_store.store.recovery import recover
 from texture_store.store.snapshots import Snapshot, latest_snapshot
@@ -96,7 +97,8 @@ def _choose_spec(request: Request, storage: Storage, specs: Sequence[FeatureSpec
         spec = matching_spec(
             specs, request.pixels, precision=request.precision, keep_bits=request.keep_bits, lineage=lineage
         )
-        if spec is not None:
+        # Weights that were damaged and set aside are put back.
+        if spec is not None and storage.exists(weights_path(spec.weights)):
             return spec
     digest, lineage = weights_in_store(storage, request.weights, allow_foreign=request.allow_foreign, say=say)
     spec = matching_spec(specs, request.pixels, precision=request.precision, keep_bits=request.keep_bits, digest=digest)

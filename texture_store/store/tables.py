@@ -62,18 +62,18 @@ def write_table(storage: Storage, path: str, table: pa.Table) -> FileRecord:
 def adopt_table(storage: Storage, path: str, schema: pa.Schema | None) -> FileRecord:
     """The record of a file that exists. Raises SchemaMismatchError when it is damaged or not one of this table."""
     data = storage.read(path)
-    rows = _parse(data, storage.url_of(path), schema, columns=[]).num_rows
+    rows = parse_table(data, storage.url_of(path), schema, columns=[]).num_rows
     return FileRecord(path=path, rows=rows, bytes=len(data), sha256=_sha256(data), adopted=True)
 
 
 def read_table(storage: Storage, path: str, schema: pa.Schema | None = None) -> pa.Table:
     """A whole table file. Raises SchemaMismatchError when it is not Parquet, or not of this schema (None: any)."""
-    return _parse(storage.read(path), storage.url_of(path), schema)
+    return parse_table(storage.read(path), storage.url_of(path), schema)
 
 
 def read_image_ids(storage: Storage, path: str) -> list[str]:
     """The image_id of each row, in the file's order."""
-    table = _parse(storage.read(path), storage.url_of(path), None, columns=[_ID])
+    table = parse_table(storage.read(path), storage.url_of(path), None, columns=[_ID])
     ids: list[str] = table[_ID].to_pylist()
     return ids
 
@@ -120,7 +120,8 @@ def check_rows(table: pa.Table, name: str) -> None:
                 raise EncodingError(f"{name}: NaN or infinity in column {column}; nothing was written")
 
 
-def _parse(data: bytes, name: str, schema: pa.Schema | None, columns: list[str] | None = None) -> pa.Table:
+def parse_table(data: bytes, name: str, schema: pa.Schema | None, columns: list[str] | None = None) -> pa.Table:
+    """A table from the bytes of its file. Raises SchemaMismatchError, with `name` in it."""
     if is_parquet_whole(data) is False:
         raise SchemaMismatchError(f"{name}: damaged, its checksum does not hold; {SET_ASIDE}")
     try:
