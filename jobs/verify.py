@@ -13,6 +13,7 @@ from jobs.progress import progress, say
 from texture_store.errors import StoreFormatError
 from texture_store.objects import Storage, open_storage
 from texture_store.store import layout
+from texture_store.verification.committed import Committed
 from texture_store.verification.datasets import Balance
 from texture_store.verification.findings import Finding, Note
 from texture_store.verification.recomputed import TOLERANCES, Recomputed, recompute
@@ -53,7 +54,9 @@ def verify(
     with progress("verify", unit="files") as bar:
         found = verify_store(storage, dataset, on_total=bar.total, on_file=bar.advance)
     if dataset is not None and dataset not in found.snapshots:
-        raise StoreFormatError(f"{storage.url}: no readable snapshot of dataset {layout.check_dataset(dataset)}; run index")
+        raise StoreFormatError(
+            f"{storage.url}: no readable snapshot of dataset {layout.check_dataset(dataset)}; run index"
+        )
     again = _recompute(storage, found, sample, seed) if sample else Recomputed()
     findings = sorted([*found.findings, *again.findings], key=lambda one: one.path)
     folder = new_folder()
@@ -100,14 +103,16 @@ def _recompute(storage: Storage, found: Verified, sample: int, seed: int) -> Rec
             total.notes += one.notes
     if total.close:
         shares = ", ".join(f"{name} {share:g}" for name, share in TOLERANCES.items())
-        text = f"were made on another processor or with other libraries: they may differ by {shares} of the largest value"
+        text = (
+            f"were made on another processor or with other libraries: they may differ by {shares} of the largest value"
+        )
         total.notes.append(Note(f"{total.close} vectors", text))
     return total
 
 
-def _is_plain(committed: object) -> bool:
-    """Vectors of fold dictionaries are checked by their checksums alone: a sample of them would take all dictionaries."""
-    records = committed.records.counting.values()  # type: ignore[attr-defined]
+def _is_plain(committed: Committed) -> bool:
+    """Vectors of fold dictionaries are checked by their checksums alone: a sample would take all dictionaries."""
+    records = committed.records.counting.values()
     return any(product != "fold-vlad" for record in records for product, _ in record.pairs)
 
 

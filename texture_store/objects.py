@@ -134,7 +134,7 @@ class Storage:
             self._try(path, lambda: self._driver.remove(path))
 
     def partials(self) -> Iterator[ObjectInfo]:
-        """Files that a writer who was killed has left half-written; `list` never shows them. Object storage has none."""
+        """Files that a killed writer has left half-written; `list` never shows them. Object storage has none."""
         try:
             yield from self._driver.partials()
         except OSError as error:

@@ -339,7 +339,9 @@ class OtherObjects:
 
     def remove(self, path: str) -> None:
         """Refused."""
-        raise UnsafeStorageError(f"{self.protocol}: a store cannot be on storage of this kind, so {path} is not removed")
+        raise UnsafeStorageError(
+            f"{self.protocol}: a store cannot be on storage of this kind, so {path} is not removed"
+        )
 
     def partials(self) -> Iterator[ObjectInfo]:
         """None is written."""

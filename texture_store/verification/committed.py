@@ -87,7 +87,9 @@ class Committed:
             return len(set(record.members) - self.facts)
 
         return [
-            Finding(self._path(name), f"{lacks(record)} of its images have no facts", AGAIN, self.records.without([name]))
+            Finding(
+                self._path(name), f"{lacks(record)} of its images have no facts", AGAIN, self.records.without([name])
+            )
             for name, record in self.records.counting.items()
             if lacks(record)
         ]

@@ -142,7 +142,11 @@ def _check_vectors(place: Place, table: pa.Table) -> None:
 def _check_samples(place: Place, table: pa.Table) -> None:
     drawn, positions = table["num_descriptors"].to_numpy(), table["num_positions"].to_numpy()
     values = pc.list_value_length(table[DESCRIPTORS]).to_numpy()
-    if (values != drawn * NUM_CHANNELS[cast(Layer, place.layer)]).any() or (drawn < 1).any() or (drawn > positions).any():
+    if (
+        (values != drawn * NUM_CHANNELS[cast(Layer, place.layer)]).any()
+        or (drawn < 1).any()
+        or (drawn > positions).any()
+    ):
         raise DamagedError("its numbers of descriptors and values do not fit together")
 
 
@@ -154,7 +158,9 @@ def _check_snapshot(place: Place, table: pa.Table) -> None:
     paths = table["path"].to_pylist()
     if paths != sorted(paths) or len(set(paths)) != len(paths):
         raise DamagedError("its paths are not sorted, or one is there twice")
-    for row in table.filter(pc.is_null(table["sidecar"])).select(["image_id", "path", "size", "etag", "mtime"]).to_pylist():
+    for row in (
+        table.filter(pc.is_null(table["sidecar"])).select(["image_id", "path", "size", "etag", "mtime"]).to_pylist()
+    ):
         parts = (row["path"], str(row["size"]), row["etag"] or row["mtime"] or "")
         if row["image_id"] != hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]:
             raise DamagedError(f"the image_id of {row['path']} is not the hash of its path, size and version")

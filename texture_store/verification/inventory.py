@@ -66,6 +66,7 @@ _FOLDERS: dict[str, list[str]] = {pattern.partition("/")[0]: [] for pattern in _
 for _kind, _pattern in _PATTERNS.items():
     _FOLDERS[_pattern.partition("/")[0]].append(_kind)
 
+
 def place_of(path: str) -> Place:
     """What a path under STORE is."""
     first = path.partition("/")[0]

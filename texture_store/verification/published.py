@@ -18,7 +18,7 @@ Part = tuple[str, int, list[str]]
 def check_publications(
     storage: Storage, places: Sequence[Place], there: Mapping[str, object], parts: Mapping[str, Part]
 ) -> list[Finding]:
-    """What is wrong with publications whose record can be read. `parts` are those files that are sound by themselves."""
+    """What is wrong with publications whose record can be read. `parts` are files that are sound by themselves."""
     found = []
     for place in places:
         if place.kind == "publication":
@@ -50,4 +50,6 @@ def _check(
         return [Finding(place.path, "its files have other images than it says", AGAIN, (*paths, place.path))]
     folder = place.path.replace("published/complete/", "published/", 1).removesuffix(".json") + "/"
     strangers = sorted(one.path for one in places if one.path.startswith(folder) and one.path not in paths)
-    return [Finding(path, "beside what was published: readers meet its images twice", AGAIN, (path,)) for path in strangers]
+    return [
+        Finding(path, "beside what was published: readers meet its images twice", AGAIN, (path,)) for path in strangers
+    ]

@@ -1,7 +1,7 @@
 """Some images made anew from the archive, and held against what is stored of them: bit by bit where that can be.
 
-On the same kind of processor, kernel path, threads and libraries the same spec gives the same bits. Elsewhere a value may
-differ by TOLERANCES times the largest one of its vector; that is said.
+On the same kind of processor, kernel path, threads and libraries the same spec gives the same bits. Elsewhere a value
+may differ by TOLERANCES times the largest one of its vector; that is said.
 """
 
 import random
@@ -33,7 +33,17 @@ TOLERANCES = {"float32": 1e-4, "tf32": 2e-2, "bfloat16": 2e-2}
 """Largest difference between two kinds of processor, as a share of the vector's largest value. float32 against other
 implementations was measured at 1.3e-6, bfloat16 against float32 at 0.75e-2."""
 
-_DECIDING = ("processor", "kernel_path", "torch", "numpy", "scipy", "pillow", "tifffile", "imagecodecs", "opencv-python-headless")
+_DECIDING = (
+    "processor",
+    "kernel_path",
+    "torch",
+    "numpy",
+    "scipy",
+    "pillow",
+    "tifffile",
+    "imagecodecs",
+    "opencv-python-headless",
+)
 """Of a commit's environment: where one differs, bits may."""
 
 
@@ -65,8 +75,8 @@ def recompute(
 ) -> Recomputed:
     """Make `sample` images of a spec anew, of those of the newest snapshot that it has settled.
 
-    Which ones is decided by `seed` and their image_ids. An image that is not in the archive any more, or has changed, is
-    told and no finding.
+    Which ones is decided by `seed` and their image_ids. An image that is not in the archive any more, or has changed,
+    is told and no finding.
     """
     found = Recomputed()
     records = committed.records.counting
@@ -98,7 +108,7 @@ def recompute(
             continue
         found.images += 1
         if not loaded.members:
-            _judge_rejection(found, committed, image_id, path, pairs)
+            _judge_rejection(found, committed, path, pairs)
         elif pairs:
             _judge_vectors(found, storage, spec, committed, loaded, pairs, network, words, device)
     return found
@@ -126,9 +136,7 @@ def _pairs_of(records: Mapping[Name, CommitRecord], image_id: str) -> dict[Pair,
     }
 
 
-def _judge_rejection(
-    found: Recomputed, committed: Committed, image_id: str, path: str, pairs: Mapping[Pair, Name]
-) -> None:
+def _judge_rejection(found: Recomputed, committed: Committed, path: str, pairs: Mapping[Pair, Name]) -> None:
     names = sorted(set(pairs.values()))
     if names:
         where = committed.records.paths[names[0]]

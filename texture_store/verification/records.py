@@ -110,7 +110,7 @@ def _check(record: CommitRecord) -> None:
         raise DamagedError("its step is not that of its pairs")
     paths = {file.path for file in record.files}
     wanted = {layout.product_path(record.dataset, record.spec, *pair, record.shard) for pair in record.pairs}
-    if members and not wanted <= paths or not {path for path in paths if path.split("/")[0] in PRODUCTS} <= wanted:
+    if (members and not wanted <= paths) or not {path for path in paths if path.split("/")[0] in PRODUCTS} <= wanted:
         raise DamagedError("its files are not those of its pairs")
     for file in record.files:
         if file.path.startswith("micrographs/"):

@@ -1,7 +1,7 @@
 """Moving what is damaged out of the way, so that the next run makes it again. Nothing is ever deleted.
 
-It lies under STORE/set-aside/<time>/ then, with its path below. Killed anywhere, it is run again: what was copied and not
-yet taken away is found there and taken away. The order within a finding is that of `Finding.set_aside`.
+It lies under STORE/set-aside/<time>/ then, with its path below. Killed anywhere, it is run again: a file is copied
+before it is taken away. The order within a finding is that of `Finding.set_aside`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -14,7 +14,14 @@ from texture_store.objects import ObjectInfo, Storage
 from texture_store.spec import FeatureSpec, parse_spec
 from texture_store.store import layout
 from texture_store.verification.committed import Committed, missing_files
-from texture_store.verification.content import NEWER, STORE_JSON, check_content, check_positions, has_checksum, shapes_seen
+from texture_store.verification.content import (
+    NEWER,
+    STORE_JSON,
+    check_content,
+    check_positions,
+    has_checksum,
+    shapes_seen,
+)
 from texture_store.verification.datasets import INDEX_AGAIN, Balance, check_coverage, check_snapshots
 from texture_store.verification.findings import DamagedError, Finding, Note
 from texture_store.verification.inventory import COMMITTED, SET_ASIDE, Place, place_of
@@ -167,7 +174,9 @@ class _Reading:
             return committed.finding(place.path, problem)
         if place.kind == "store":
             if problem == NEWER:
-                remedy = "upgrade texture_store; or, if none newer ever wrote here, delete this file and verify --repair"
+                remedy = (
+                    "upgrade texture_store; or, if none newer ever wrote here, delete this file and verify --repair"
+                )
                 return Finding(place.path, problem, remedy)
             return Finding(place.path, problem, REMEDIES["store"], (place.path,), STORE_JSON)
         return Finding(place.path, problem, REMEDIES.get(place.kind, "run the job again"), (place.path,))
@@ -178,9 +187,7 @@ def _across(
 ) -> None:
     """What shows only when everything was read."""
     if layout.STORE_FILE not in found.infos:
-        found.findings.append(
-            Finding(layout.STORE_FILE, "missing", REMEDIES["store"], restore=STORE_JSON)
-        )
+        found.findings.append(Finding(layout.STORE_FILE, "missing", REMEDIES["store"], restore=STORE_JSON))
     for committed in found.committed.values():
         found.findings += missing_files(committed, found.infos)
         aside = {path for finding in found.findings for path in finding.set_aside}
@@ -195,7 +202,9 @@ def _across(
             (found.findings if isinstance(told, Finding) else found.notes).append(told)  # type: ignore[arg-type]
         if max(numbers) in tables:
             records = {
-                spec: list(one.records.counting.values()) for (name, spec), one in found.committed.items() if name == dataset
+                spec: list(one.records.counting.values())
+                for (name, spec), one in found.committed.items()
+                if name == dataset
             }
             balances, findings = check_coverage(dataset, max(numbers), tables[max(numbers)], records)
             found.balances += balances
