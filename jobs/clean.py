@@ -14,9 +14,11 @@ from jobs.progress import progress, say
 from texture_store.errors import UsageError
 from texture_store.objects import Storage
 from texture_store.store.opening import open_for_reading, open_for_writing
-from texture_store.verification.unneeded import Asked, Unneeded, find_unneeded, still_unneeded
+from texture_store.verification.unneeded import Asked, Unneeded, find_unneeded, used_by_now
 
 JOB = "clean"
+LOOK_AGAIN = 100
+"""Files that go between two looks at whether a job has begun to use them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def clean(
         on_total(len(found))
     kept: list[str] = []
     if not dry_run:
-        for _, group in groupby(found, key=lambda one: (one.place.dataset, one.place.spec, one.place.name)):
+        for _, group in groupby(found, key=lambda one: (one.place.dataset, one.place.spec)):
             kept += _remove(storage, list(group), on_file)
     gone = [one for one in found if one.info.path not in kept]
     return CleanSummary(
@@ -64,14 +66,20 @@ def clean(
 
 
 def _remove(storage: Storage, group: list[Unneeded], on_file: Callable[[int], None] | None) -> list[str]:
-    """Remove files of one name; those of them that a commit names by now are returned, and stay."""
-    if not still_unneeded(storage, group):
-        return [one.info.path for one in group]
-    for one in group:
-        storage.remove(one.info.path)
-        if on_file is not None:
-            on_file(1)
-    return []
+    """Remove files of one dataset and spec. Those that a commit names by now stay, with all of their shard: returned."""
+    used: set[str] = set()
+    kept = []
+    for first in range(0, len(group), LOOK_AGAIN):
+        some = group[first : first + LOOK_AGAIN]
+        used |= used_by_now(storage, some)
+        for one in some:
+            if one.place.name in used:
+                kept.append(one.info.path)
+            else:
+                storage.remove(one.info.path)
+            if on_file is not None:
+                on_file(1)
+    return kept
 
 
 def seconds_of(text: str) -> float:

@@ -73,7 +73,7 @@ def preview(
     sheet = contact_sheet(images, summary, title=title, settings=settings)
     # Each is named by its own content: `verify` finds damage by it.
     names = [
-        f"preview-{hashlib.sha256(data).hexdigest()[:12]}.{kind}" for data, kind in ((sheet, "png"), (page, "html"))
+        f"preview-{hashlib.sha256(data).hexdigest()[:16]}.{kind}" for data, kind in ((sheet, "png"), (page, "html"))
     ]
     target, paths = storage, [report_path(dataset, name) for name in names]
     if output is not None:

@@ -60,3 +60,14 @@ def texture_store(*args: str, timeout: float = 240) -> subprocess.CompletedProce
     """The command in a process of its own, as a user starts it."""
     command = [sys.executable, "-m", "jobs.cli", *args]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@pytest.fixture(scope="session")
+def whole_store(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(store, archive) of `tests.whole_store`; both are to be left as they are."""
+    from tests.whole_store import make_archive, run_everything
+
+    folder = tmp_path_factory.mktemp("whole")
+    archive = make_archive(folder / "archive")
+    run_everything(str(folder / "store"), archive)
+    return folder / "store", archive

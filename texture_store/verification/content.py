@@ -244,7 +244,7 @@ def _named_digest(place: Place, data: bytes) -> bool | None:
     if _OLD_NAMES.fullmatch(place.name):
         return None
     digest = hashlib.sha256(data).hexdigest()
-    named = re.findall(r"[0-9a-f]{8,12}(?=[-.])", place.name)
+    named = re.findall(r"[0-9a-f]{8,16}(?=[-.])", place.name)
     return any(digest.startswith(one) for one in named) if named else None
 
 

@@ -159,8 +159,8 @@ def _judge_vectors(
     image_id, path = loaded.members[0]["image_id"], loaded.members[0]["path"]
     by_threads: dict[int | None, list[Pair]] = defaultdict(list)
     for pair, name in pairs.items():
-        threads = committed.records.counting[name].environment.get("threads", "")
-        by_threads[int(threads) if threads.isdigit() else None].append(pair)
+        stated = committed.records.counting[name].environment.get("threads", "")
+        by_threads[int(stated) if stated.isdigit() else None].append(pair)
     for threads, own in by_threads.items():
         extract = Extractor(network, spec, words=words, device=device, threads=threads)
         unit = Unit(shard="verify", rows=loaded.unit.rows, pairs=tuple(own))

@@ -31,7 +31,7 @@ class Records:
     paths: dict[Name, str] = field(default_factory=dict)
     """Of the loose record that counts."""
     checkpoints: list[str] = field(default_factory=list)
-    without_checksum: int = 0
+    without_checksum: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     def without(self, names: Iterable[Name], first: Sequence[str] = ()) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ def _parse(found: Records, path: str, data: bytes) -> CommitRecord:
     if record is None:
         raise DamagedError("not a commit record of this name, or its checksum does not hold")
     if is_json_whole(data) is None:
-        found.without_checksum += 1
+        found.without_checksum.append(path)
         keys = json.loads(data)
         plain = json.dumps(keys, sort_keys=True, separators=(",", ":")).encode()
         if plain != data or not set(keys) <= set(CommitRecord.model_fields):

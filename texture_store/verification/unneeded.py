@@ -79,13 +79,14 @@ def find_unneeded(storage: Storage, asked: Asked, now: float) -> list[Unneeded]:
     return _in_order(taken.values(), {(dataset, spec) for dataset, spec, _ in whole}, pairs)
 
 
-def still_unneeded(storage: Storage, group: Sequence[Unneeded]) -> bool:
-    """Whether no commit names any of these files by now; asked right before they go."""
-    first = group[0].place
-    if first.kind not in COMMITTED:
-        return True
-    named = {file.path for record in read_commits(storage, first.dataset, first.spec) for file in record.files}
-    return not named.intersection(one.info.path for one in group)
+def used_by_now(storage: Storage, some: Sequence[Unneeded]) -> set[str]:
+    """Names (of shards) of those files, all of one dataset and spec, that a commit names by now."""
+    files = [one for one in some if one.place.kind in COMMITTED]
+    if not files:
+        return set()
+    records = read_commits(storage, files[0].place.dataset, files[0].place.spec)
+    named = {file.path for record in records for file in record.files}
+    return {one.place.name for one in files if one.info.path in named}
 
 
 def _age(info: ObjectInfo, now: float) -> float:

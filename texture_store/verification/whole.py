@@ -62,7 +62,7 @@ class Verified:
     infos: dict[str, ObjectInfo] = field(default_factory=dict)
     """Of all files, by path, as they were when they were checked."""
     snapshots: dict[str, dict[int, pa.Table]] = field(default_factory=lambda: defaultdict(dict))
-    without_checksum: int = 0
+    without_checksum: list[str] = field(default_factory=list)
 
 
 def verify_store(
@@ -145,7 +145,7 @@ class _Reading:
         named = committed is not None and place.path in committed.by_path
         if not named and not has_checksum(place, data):
             with self._lock:
-                found.without_checksum += 1
+                found.without_checksum.append(place.path)
         if place.kind == "weights":
             lineages = {spec.lineage for spec in found.specs.values() if spec.weights == place.name}
             check_weights(data, place.name, lineages)
@@ -251,4 +251,4 @@ def _tell(found: Verified, places: list[Place], storage: Storage) -> None:
             found.notes.append(Note(f"{len(paths)} files", text, tuple(paths)))
     if found.without_checksum:
         text = "have no checksum, being of an older release: not all damage to them can be told"
-        found.notes.append(Note(f"{found.without_checksum} files", text))
+        found.notes.append(Note(f"{len(found.without_checksum)} files", text, tuple(sorted(found.without_checksum))))
