@@ -14,6 +14,7 @@ from jobs.progress import progress, say
 from texture_store.errors import UsageError
 from texture_store.objects import Storage
 from texture_store.store.opening import open_for_reading, open_for_writing
+from texture_store.verification.inventory import COMMITTED
 from texture_store.verification.unneeded import Asked, Unneeded, find_unneeded, used_by_now
 
 JOB = "clean"
@@ -53,7 +54,7 @@ def clean(
         on_total(len(found))
     kept: list[str] = []
     if not dry_run:
-        for _, group in groupby(found, key=lambda one: (one.place.dataset, one.place.spec)):
+        for _, group in groupby(found, key=_look):
             kept += _remove(storage, list(group), on_file)
     gone = [one for one in found if one.info.path not in kept]
     return CleanSummary(
@@ -65,8 +66,13 @@ def clean(
     )
 
 
+def _look(one: Unneeded) -> tuple[str, str, bool]:
+    """Files of one value go in one go: of a whole spec, the records are gone before its files are met."""
+    return one.place.dataset, one.place.spec, one.place.kind in COMMITTED
+
+
 def _remove(storage: Storage, group: list[Unneeded], on_file: Callable[[int], None] | None) -> list[str]:
-    """Remove files of one dataset and spec. Those that a commit names by now stay, with all of their shard: returned."""
+    """Remove files. Those that a commit names by now stay, with all of their shard, and are returned."""
     used: set[str] = set()
     kept = []
     for first in range(0, len(group), LOOK_AGAIN):

@@ -154,9 +154,11 @@ def test_options_name_what_is_committed(sound: MadeStore):
     assert removed(sound, "--set-aside") == {"set-aside/2026-01-01T000000Z/features/x.parquet"}
     assert removed(sound, "--keep-snapshots", "1") == {"index/dataset=steel/snapshot-1.parquet"}
     folds = removed(sound, "--folds")
-    assert folds and all(f"spec={FOLDS.fingerprint}/" in path for path in folds)
+    assert folds
+    assert all(f"spec={FOLDS.fingerprint}/" in path for path in folds)
     other = removed(sound, "--dataset", "steel", "--spec", OTHER_SPEC.fingerprint)
-    assert other and all(f"spec={OTHER_SPEC.fingerprint}/" in path for path in other)
+    assert other
+    assert all(f"spec={OTHER_SPEC.fingerprint}/" in path for path in other)
     assert not [path for path in present(sound) if path.split("/")[0] == "features" and SPEC.fingerprint not in path]
     assert_readable(sound)
 

@@ -93,7 +93,8 @@ def test_one_flipped_byte_alone_is_found_in_a_file_of_each_kind(store: Path):
         (store / path).write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         found = damaged_paths(store)
         # The record of a publication goes with its part.
-        assert path in found and len(found) == (2 if kind == "part" else 1), kind
+        assert path in found, kind
+        assert len(found) == (2 if kind == "part" else 1), kind
         (store / path).write_bytes(data)
 
 

@@ -161,9 +161,8 @@ def _whole_specs(
             try:
                 spec = named_spec(catalog, name)
             except FeaturesNotFoundError:
-                spec = name  # its commits went in a run that was interrupted
-                if not any(place.spec == spec for _, place in pairs):
-                    raise
+                # Its commits went in a run that was interrupted.
+                spec = read_spec(storage, name).fingerprint
             if spec in chosen:
                 raise UsageError(f"--spec {spec}: readers take it when none is named (status marks it with a star)")
             needing = [
