@@ -257,3 +257,15 @@ def test_secrets_are_taken_out_of_foreign_messages(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtn")
     text = "no http://me:pw@host/\nwJalrXUtn https://b/x?X-Amz-Signature=abc&a=b sig=def \x1b[2J"
     assert without_secrets(text) == "no http://host/ *** https://b/x?X-Amz-Signature=***&a=b sig=*** [2J"
+
+
+def test_what_is_removed_is_gone_and_its_name_is_free_again(storage):
+    storage.create("a/b", b"one")
+    storage.create("a/c", b"other")
+    storage.remove("a/b")
+    storage.remove("a/b")  # gone already
+    assert [info.path for info in storage.list()] == ["a/c"]
+    storage.create("a/b", b"two")
+    assert storage.read("a/b") == b"two"
+    with pytest.raises(UsageError):
+        storage.remove("../a")

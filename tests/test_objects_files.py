@@ -155,3 +155,14 @@ def test_a_retry_budget_that_is_no_number_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("TEXTURE_STORE_RETRY_SECONDS", "soon")
     with pytest.raises(UsageError, match="not a number of seconds"):
         open_storage(str(tmp_path)).exists("a")
+
+
+def test_what_a_killed_writer_leaves_is_told_apart_from_files(tmp_path):
+    storage = open_storage(str(tmp_path))
+    storage.create("a/b", b"whole")
+    (tmp_path / "a" / ".00ff.partial").write_bytes(b"half")
+    assert [info.path for info in storage.list()] == ["a/b"]
+    [left] = storage.partials()
+    assert (left.path, left.size) == ("a/.00ff.partial", 4)
+    storage.remove(left.path)
+    assert list(storage.partials()) == []

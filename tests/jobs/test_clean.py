@@ -211,8 +211,7 @@ def test_killed_before_any_removal_the_rest_is_whole_and_the_next_run_ends_it(
         raise KilledError
 
     # Each round removes one more file and dies: after each of them a reader must find everything it needs.
-    for left in range(everything, 0, -1):
-        assert len(clean(sound.url, EVERYTHING, dry_run=True).paths) == left
+    for _ in range(everything):
         monkeypatch.setattr(Storage, "remove", dies)
         with pytest.raises(KilledError):
             clean(sound.url, EVERYTHING)

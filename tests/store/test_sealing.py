@@ -38,7 +38,7 @@ def test_a_sealed_file_is_whole_and_is_read_as_ever():
     assert file.read().equals(TABLE)
     assert file.schema_arrow.equals(REJECTED)
     assert is_json_whole(RECORD.to_json())
-    assert list(json.loads(RECORD.to_json()))[0] == "checksum"
+    assert next(iter(json.loads(RECORD.to_json()))) == "checksum"
     assert CommitRecord.model_validate_json(RECORD.to_json()) == RECORD
 
 
