@@ -10,7 +10,7 @@ import click
 
 from jobs.options import EXIT_FAILED, JobCommand, json_option, print_summary, printable, store_option
 from jobs.progress import progress, say
-from texture_store.errors import StoreFormatError
+from texture_store.errors import DatasetNotFoundError
 from texture_store.objects import Storage, open_storage
 from texture_store.store import layout
 from texture_store.verification.committed import Committed
@@ -48,15 +48,14 @@ def verify(
 ) -> VerifySummary:
     """Check a store; `sample` images of each spec are made anew, `mend` sets aside what is damaged.
 
-    Raises StoreFormatError when there is no store, and the errors of storage.
+    Raises StoreFormatError when there is no store, DatasetNotFoundError, and the errors of storage.
     """
     storage = open_storage(store_url)
     with progress("verify", unit="files") as bar:
         found = verify_store(storage, dataset, on_total=bar.total, on_file=bar.advance)
     if dataset is not None and dataset not in found.snapshots:
-        raise StoreFormatError(
-            f"{storage.url}: no readable snapshot of dataset {layout.check_dataset(dataset)}; run index"
-        )
+        layout.check_dataset(dataset)
+        raise DatasetNotFoundError(f"{storage.url}: no readable snapshot of dataset {dataset}; run index first")
     again = _recompute(storage, found, sample, seed) if sample else Recomputed()
     findings = sorted([*found.findings, *again.findings], key=lambda one: one.path)
     folder = new_folder()

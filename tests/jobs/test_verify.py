@@ -142,6 +142,15 @@ def test_files_that_were_swapped_are_found(store: Path):
         (store / other).write_bytes(second)
 
 
+def test_words_of_one_fold_in_place_of_anothers_are_found(store: Path):
+    base = spec_of(str(store))
+    one, other, *_ = (path for path in sorted(files(store)) if path.startswith("dictionaries/") and base not in path)
+    first, second = (store / one).read_bytes(), (store / other).read_bytes()
+    (store / one).write_bytes(second)
+    (store / other).write_bytes(first)
+    assert damaged_paths(store) == {one, other}
+
+
 def test_what_is_set_aside_is_made_again_with_the_same_bits(store: Path, whole_store: tuple[Path, Path]):
     before = files(store)
     for path in one_of_each_kind(store).values():
@@ -242,5 +251,8 @@ def test_the_command_says_what_where_and_what_to_do(store: Path):
     assert "findings       0" in told
 
 
-def test_no_store_is_no_sound_store(tmp_path: Path):
+def test_no_store_or_dataset_is_no_sound_one(store: Path, tmp_path: Path):
     run("verify", str(tmp_path), dataset="", status=1)
+    run("verify", str(store), dataset="iron", status=1)
+    run("verify", str(store), dataset="../steel", status=2)
+    assert "findings       0" in run("verify", str(store), "--sample", "1", dataset="steel")

@@ -73,6 +73,16 @@ def test_what_is_damaged_is_moved_and_what_is_known_is_restored(tmp_path: Path):
     assert present(storage) == expected
 
 
+@pytest.mark.s3
+def test_objects_are_moved_as_files_are(s3_url: str):
+    storage = open_storage(f"{s3_url}/store")
+    for path, data in CONTENT.items():
+        storage.create(path, data)
+    repair(storage, FINDINGS, {info.path: info for info in storage.list()}, FOLDER)
+    expected = {f"{FOLDER}/{path}": data for path, data in CONTENT.items()} | {"commits/b.json": b"restored"}
+    assert present(storage) == expected
+
+
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("calls", range(7))
 def test_killed_at_any_step_nothing_is_lost_and_the_next_repair_ends_it(tmp_path: Path, calls: int, after: bool):

@@ -23,6 +23,7 @@ from texture_store.verification.content import (
     shapes_seen,
 )
 from texture_store.verification.datasets import INDEX_AGAIN, Balance, check_coverage, check_snapshots
+from texture_store.verification.dictionaries import check_dictionaries
 from texture_store.verification.findings import DamagedError, Finding, Note
 from texture_store.verification.inventory import COMMITTED, SET_ASIDE, Place, place_of
 from texture_store.verification.published import check_publications
@@ -193,6 +194,8 @@ def _across(
         aside = {path for finding in found.findings for path in finding.set_aside}
         # What follows from a file that is damaged or missing is told once.
         found.findings += [one for one in committed.together() if one.path not in aside]
+    damaged = {finding.path for finding in found.findings}
+    found.findings += check_dictionaries(storage, found.committed, found.specs, places, damaged)
     found.findings += check_publications(storage, places, found.infos, parts)
     _check_names(found, places)
     for dataset in sorted({place.dataset for place in places if place.kind == "snapshot"}):
