@@ -142,6 +142,14 @@ def test_files_that_were_swapped_are_found(store: Path):
         (store / other).write_bytes(second)
 
 
+def test_a_spec_of_folds_comes_back_with_the_next_strict_trial_alone(store: Path):
+    (strict,) = {path.split("/")[2][5:] for path in files(store) if path.startswith("folds/")}
+    (store / f"specs/{strict}.json").unlink()
+    summary = verify(str(store), sample=0)
+    assert summary.findings == []
+    assert [note.about for note in summary.notes] == [f"specs/{strict}.json"]
+
+
 def test_words_of_one_fold_in_place_of_anothers_are_found(store: Path):
     base = spec_of(str(store))
     one, other, *_ = (path for path in sorted(files(store)) if path.startswith("dictionaries/") and base not in path)
