@@ -191,7 +191,12 @@ def _across(
         found.findings.append(Finding(layout.STORE_FILE, "missing", REMEDIES["store"], restore=STORE_JSON))
     for committed in found.committed.values():
         found.findings += missing_files(committed, found.infos)
-        aside = {path for finding in found.findings for path in finding.set_aside}
+        aside = {
+            path
+            for finding in found.findings
+            for path in finding.set_aside
+            if finding.restore is None or path != finding.path  # that one comes back, and may have to go as well
+        }
         # What follows from a file that is damaged or missing is told once.
         found.findings += [one for one in committed.together() if one.path not in aside]
     damaged = {finding.path for finding in found.findings}
