@@ -226,19 +226,19 @@ def test_killed_before_any_removal_the_rest_is_whole_and_the_next_run_ends_it(
 
 def test_a_process_that_is_killed_is_run_again(sound: MadeStore, tmp_path: Path):
     folder = next(Path(sound.url).glob(f"features/*/spec={SPEC.fingerprint}/encoder=mean/*"))
-    for number in range(3000):
+    for number in range(10000):
         (folder / f"lost{number}.parquet").write_bytes(b"x")
     age(Path(sound.url))
     arguments = ["--store", sound.url]
     process = subprocess.Popen([sys.executable, "-m", "jobs.clean", *arguments], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while len(list(folder.glob("lost*"))) > 2990:
+    while len(list(folder.glob("lost*"))) > 9990:
         assert process.poll() is None
         assert time.monotonic() < deadline
     process.send_signal(signal.SIGKILL)
     process.wait()
     left = len(list(folder.glob("lost*")))
-    assert 0 < left < 3000, "killed too late to show anything"
+    assert 0 < left < 10000, "killed too late to show anything"
     assert_readable(sound)
     assert run(sound).exit_code == 0
     assert not list(folder.glob("lost*"))
