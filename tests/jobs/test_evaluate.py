@@ -1,6 +1,7 @@
 """evaluate on Ray, on a real store with drawn vectors."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +193,7 @@ def test_the_table_shows_protocols_baselines_gap_and_what_is_best(made: MadeStor
     assert "believe the score by group for a new specimen" in result.stdout
     assert "best by group: " in result.stdout
     assert "paper, by image: input is never the best layer: " in result.stdout
-    names = {path.name.split("-", 3)[-1] for path in (tmp_path / "out").iterdir()}
+    names = {re.sub("-[0-9a-f]{8}(?=[.])", "", path.name.split("-", 3)[-1]) for path in (tmp_path / "out").iterdir()}
     assert names == {"scores.csv", "tables.md", "layers.png", "layers.svg"}
     assert len(list(Path(made.url).glob("reports/dataset=steel/evaluation-*"))) == 4
 
