@@ -21,10 +21,10 @@ class Committed:
     records: Records
     by_path: dict[str, list[Name]] = field(default_factory=lambda: defaultdict(list))
     facts: set[str] = field(default_factory=set)
-    """image_ids with facts in a committed file."""
+    """image_ids with facts in a sound file."""
     shapes: dict[str, tuple[int, int]] = field(default_factory=dict)
     rejected: set[str] = field(default_factory=set)
-    """image_ids with a row in a committed file under rejected/."""
+    """image_ids with a row in a sound file under rejected/."""
 
     @classmethod
     def of(cls, records: Records) -> "Committed":

@@ -157,12 +157,14 @@ class _Reading:
             return
         if named and committed is not None:
             committed.check(place, data, table)
+        if committed is not None:
+            # Facts and reasons whose own commit was set aside count as well: the next run commits them again.
             if place.kind == "micrographs":
                 committed.facts.update(table["image_id"].to_pylist())
                 committed.shapes.update(shapes_seen(table))
             elif place.kind == "rejected":
                 committed.rejected.update(table["image_id"].to_pylist())
-            elif "num_positions" in table.column_names:
+            elif named and "num_positions" in table.column_names:
                 check_positions(place, table, committed.shapes)
         if place.kind == "snapshot":
             found.snapshots[place.dataset][place.number] = table
