@@ -81,7 +81,7 @@ def test_storage_that_overwrites_in_spite_of_the_condition_is_refused(tmp_path, 
         (tmp_path / path).write_bytes(data)
 
     storage = open_storage(str(tmp_path))
-    monkeypatch.setattr(type(storage._driver), "create", lambda driver, path, data: overwrite(storage, path, data))
+    monkeypatch.setattr(type(storage._driver), "create", lambda driver, path, data, _: overwrite(storage, path, data))
     with pytest.raises(UnsafeStorageError, match="overwrites"):
         open_for_writing(str(tmp_path))
 
