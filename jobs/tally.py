@@ -37,6 +37,7 @@ class Tally:
         self._lock = threading.Lock()
         self._counter: Any = ray.remote(num_cpus=0)(_Counter).remote()
         self._said: dict[str, float] = {}
+        self._seen: dict[str, int] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
         self._thread.start()
@@ -82,8 +83,11 @@ class Tally:
         self._bar.advance(max(0, done - self._shown), rejected=rejected)
         self._shown = max(done, self._shown)
 
-    def _say(self, lines: dict[str, str]) -> None:
-        for kind, line in lines.items():
+    def _say(self, lines: dict[str, tuple[int, str]]) -> None:
+        for kind, (number, line) in lines.items():
+            if self._seen.get(kind) == number:
+                continue
+            self._seen[kind] = number
             if kind not in self._said or time.monotonic() - self._said[kind] >= LINE_SECONDS:
                 self._said[kind] = time.monotonic()
                 say(line)
@@ -108,17 +112,17 @@ class _Forward(logging.Handler):
 class _Counter:
     def __init__(self) -> None:
         self._images = 0
-        self._lines: dict[str, str] = {}
+        self._lines: dict[str, tuple[int, str]] = {}
 
     def add(self, images: int) -> None:
         self._images += images
 
     def tell(self, kind: str, line: str) -> None:
-        self._lines[kind] = line
+        self._lines[kind] = (self._lines.get(kind, (0, ""))[0] + 1, line)
 
-    def total(self) -> tuple[int, dict[str, str]]:
-        lines, self._lines = self._lines, {}
-        return self._images, lines
+    def total(self) -> tuple[int, dict[str, tuple[int, str]]]:
+        # Lines stay: an answer that the driver did not wait for must not take one along.
+        return self._images, self._lines
 
 
 class _Report:
