@@ -67,25 +67,40 @@ def make_plan(request: Request, session: ExitStack) -> Plan:
     """Find or make the spec, and what it lacks. Joins Ray (in `session`) only where a worker must be asked."""
     storage = open_for_writing(request.store_url, create=False)
     snapshot = latest_snapshot(storage, request.dataset)
-    spec = find_spec(request, storage, session)
-    return plan_for(storage, snapshot, spec, request.pairs, retry_rejected=request.retry_rejected)
+    spec, commits = _find_spec(request, storage, session)
+    return plan_for(storage, snapshot, spec, request.pairs, commits=commits, retry_rejected=request.retry_rejected)
 
 
 def find_spec(request: Request, storage: Storage, session: ExitStack) -> FeatureSpec:
     """The dataset's newest spec that fits the request, or a new one, which is in the store afterwards."""
+    return _find_spec(request, storage, session)[0]
+
+
+def _find_spec(request: Request, storage: Storage, session: ExitStack) -> tuple[FeatureSpec, list[CommitRecord] | None]:
+    """The spec of `find_spec`, and its commits where it is not new: they had to be read for that."""
     commits_of = {name: read_commits(storage, request.dataset, name) for name in list_specs(storage, request.dataset)}
     newest_first = sorted(commits_of, key=lambda name: max((c.created for c in commits_of[name]), default=""))[::-1]
     spec = _choose_spec(request, storage, [read_spec(storage, name) for name in newest_first], session)
     say(f"spec {spec.fingerprint}: {spec.describe()}")
-    return spec
+    return spec, commits_of.get(spec.fingerprint)
 
 
 def plan_for(
-    storage: Storage, snapshot: Snapshot, spec: FeatureSpec, pairs: tuple[Pair, ...], *, retry_rejected: bool = False
+    storage: Storage,
+    snapshot: Snapshot,
+    spec: FeatureSpec,
+    pairs: tuple[Pair, ...],
+    *,
+    commits: list[CommitRecord] | None = None,
+    retry_rejected: bool = False,
 ) -> Plan:
-    """What the images of `snapshot`, which may be a part of one, lack of these pairs."""
+    """What the images of `snapshot`, which may be a part of one, lack of these pairs.
+
+    `commits` are those of the spec, where they have just been read.
+    """
     dataset = snapshot.dataset
-    commits = read_commits(storage, dataset, spec.fingerprint)
+    if commits is None:
+        commits = read_commits(storage, dataset, spec.fingerprint)
     commits = recover(storage, dataset, spec.fingerprint, commits, snapshot=snapshot.number)
     units = plan_work(snapshot, commits, pairs, retry_rejected=retry_rejected)
     return Plan(storage, snapshot, spec, pairs, commits, units)

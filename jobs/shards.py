@@ -17,7 +17,7 @@ from jobs.tally import tallied
 from texture_store.errors import StoreError
 from texture_store.objects import Storage
 from texture_store.spec import Layer
-from texture_store.store.commits import CommitRecord, fold_commits, read_commits
+from texture_store.store.commits import CommitRecord, fold_commits, read_log
 from texture_store.store.coverage import check_balance, coverage
 
 if TYPE_CHECKING:
@@ -96,10 +96,10 @@ def run_shards(
 def summarize(plan: Plan, outcome: Outcome) -> ShardsSummary:
     """How the plan's images stand now, checked; and folds the commits."""
     dataset, spec = plan.snapshot.dataset, plan.spec.fingerprint
-    commits = read_commits(plan.storage, dataset, spec)
-    covered = coverage(plan.snapshot, commits, plan.pairs)
+    log = read_log(plan.storage, dataset, spec)
+    covered = coverage(plan.snapshot, log.records, plan.pairs)
     check_balance(covered)
-    fold_commits(plan.storage, dataset, spec)
+    fold_commits(plan.storage, dataset, spec, log=log)
     return ShardsSummary(
         dataset=dataset,
         snapshot=plan.snapshot.number,
@@ -111,7 +111,7 @@ def summarize(plan: Plan, outcome: Outcome) -> ShardsSummary:
         pending=covered.num_pending,
         computed=outcome.computed,
         seconds=round(time.monotonic() - outcome.started, 1),
-        rejected_by_reason=_reasons(plan.storage, commits, covered.rejected),
+        rejected_by_reason=_reasons(plan.storage, log.records, covered.rejected),
         changed_since_index=sorted(outcome.changed),
         failed_shards=outcome.failed,
     )

@@ -163,21 +163,30 @@ def _table(images: list[Entry], collected: _Collected) -> pa.Table:
             raise DuplicatePathError(
                 f"{one.path}: in {one.uri} and in {other.uri}; every image needs a path of its own, rename one"
             )
-    rows, attached = [], set()
+    kept, image_ids, sidecars = [], [], []
+    attached = set()
     for image in images:
         sidecar = collected.sidecar(image)
         if sidecar is not None:
             attached.add(sidecar.path)
         try:
-            rows.append((_image_id(image, sidecar), *image[:6], image.object_version, _sidecar_text(sidecar)))
+            image_id, sidecar_text = _image_id(image, sidecar), _sidecar_text(sidecar)
         except UnicodeEncodeError:
             collected.leave_out(image.path.encode(errors="replace").decode(), "name is not UTF-8")
+            continue
+        kept.append(image)
+        image_ids.append(image_id)
+        sidecars.append(sidecar_text)
     for entry in collected.sidecars.values():
         if entry.path not in attached:
             collected.skipped[entry.suffix] += 1
-    columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
     schema = pa.schema([SNAPSHOT.field(name) for name in COLUMNS])
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
+    columns = [
+        pa.array(image_ids, pa.string()),
+        *(pa.array([getattr(image, name) for image in kept], schema.field(name).type) for name in COLUMNS[1:-1]),
+        pa.array(sidecars, pa.string()),
+    ]
+    return pa.table(columns, schema)
 
 
 def _image_id(image: Entry, sidecar: Entry | None) -> str:

@@ -27,6 +27,8 @@ __all__ = ["SUFFIXES", "ListedFiles", "read_listing_file"]
 
 INVENTORY = ("bucket", "key", "size", "last_modified_date", "etag")
 REQUESTS_AT_ONCE = 16
+ROWS_AT_ONCE = 4096
+"""Rows whose requests are waiting at one time: each is an object of some kB."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,15 @@ def read_listing_file(url: str, *, root: str | None, on_skip: Callable[[str, str
     locations = [_location(storage, uri, url) for uri in (uris or names or [])]
     # What storage calls ./a.png and a.png is one file, and has one path.
     paths = [(name or place).removeprefix("./") for name, place in zip(names or locations, locations, strict=True)]
-    sizes = table["size"].to_pylist() if "size" in table.column_names else [None] * table.num_rows
-    etags = table["etag"].to_pylist() if "etag" in table.column_names else [None] * table.num_rows
-    known = [_known(storage, *row) for row in zip(locations, sizes, etags, strict=True)]
+    sizes, etags = (
+        table[name] if name in table.column_names else pa.nulls(table.num_rows, pa.string())
+        for name in ("size", "etag")
+    )
     others = [name for name in table.column_names if name not in ("path", "uri", "size", "etag", "mtime")]
     labels = None
     if others:
         labels = pa.Table.from_arrays([pa.array(paths, pa.string()), *table.select(others).columns], ["path", *others])
-    return ListedFiles(storage, _entries(storage, paths, locations, known, on_skip), labels)
+    return ListedFiles(storage, _entries(storage, paths, locations, sizes, etags, on_skip), labels)
 
 
 def _read(url: str) -> pa.Table:
@@ -130,20 +133,27 @@ def _entries(
     storage: Storage,
     paths: list[str],
     locations: list[str],
-    known: list[ObjectInfo | None],
+    sizes: pa.ChunkedArray,
+    etags: pa.ChunkedArray,
     on_skip: Callable[[str, str], None],
 ) -> Iterator[Entry]:
-    def ask(location: str, info: ObjectInfo | None) -> ObjectInfo | None:
-        if info is not None:
-            return info
+    def ask(location: str) -> ObjectInfo | None:
         try:
             return storage.info(location)
         except ObjectNotFoundError:
             return None
 
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
-        for path, location, info in zip(paths, locations, threads.map(ask, locations, known), strict=True):
-            if info is None:
-                on_skip(location, "listed, but not there")
-            else:
-                yield whole_object(storage, info)._replace(path=path)
+        for first in range(0, len(paths), ROWS_AT_ONCE):
+            some = slice(first, first + ROWS_AT_ONCE)
+            versions = zip(sizes[some].to_pylist(), etags[some].to_pylist(), strict=True)
+            known = [_known(storage, location, *one) for location, one in zip(locations[some], versions, strict=True)]
+            missing = (location for location, info in zip(locations[some], known, strict=True) if info is None)
+            asked = threads.map(ask, missing)
+            for path, location, given in zip(paths[some], locations[some], known, strict=True):
+                info = given or next(asked)
+                if info is None:
+                    on_skip(location, "listed, but not there")
+                else:
+                    entry = whole_object(storage, info)
+                    yield entry if entry.path == path else entry._replace(path=path)

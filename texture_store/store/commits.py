@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -46,6 +46,9 @@ MIN_LOOSE_RECORDS = 8
 
 _READERS = 16
 """Records are small: reading them is waiting for storage."""
+
+_FOLDED_AT_ONCE = 1024
+"""Records whose JSON is there as Python's strings at one time, beside all of it in a checkpoint's table."""
 
 
 class CommitRecord(BaseModel):
@@ -91,6 +94,17 @@ class CommitRecord(BaseModel):
         return seal_json(json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode())
 
 
+class CommitLog(NamedTuple):
+    """The records of a dataset and spec as they lay in the store at one time."""
+
+    records: list[CommitRecord]
+    """Sorted by step and shard."""
+    num_loose: int
+    """How many of them lie beside the newest checkpoint."""
+    checkpoint: int
+    """The highest number of a checkpoint; 0 when there is none."""
+
+
 def step_name(job: str, pairs: Iterable[Pair]) -> str:
     """Folder of the records of a job for a set of (encoder, layer): `featurize-` and 10 hex digits."""
     if re.fullmatch(r"[a-z][a-z0-9-]{0,39}", job) is None:
@@ -119,28 +133,47 @@ def read_commits(storage: Storage, dataset: str, spec: str) -> list[CommitRecord
 
     Raises StoreFormatError when a newer release wrote one of them.
     """
-    return _read(storage, dataset, spec)[0]
+    return read_log(storage, dataset, spec).records
 
 
-def fold_commits(storage: Storage, dataset: str, spec: str, *, min_loose: int = MIN_LOOSE_RECORDS) -> str | None:
+def read_log(storage: Storage, dataset: str, spec: str) -> CommitLog:
+    """All records as `read_commits` gives them, and what `fold_commits` has to know about how they lie."""
+    checkpoints: list[int] = []
+    loose: dict[tuple[str, str], list[int]] = {}
+    for info in storage.list(layout.commits_folder(dataset, spec)):
+        number, name = layout.parse_checkpoint_path(info.path), layout.parse_commit_path(info.path)
+        if number is not None:
+            checkpoints.append(number)
+        elif name is not None:
+            loose.setdefault(name[:2], []).append(name[2])
+    records = _read_checkpoint(storage, dataset, spec, sorted(checkpoints, reverse=True))
+    missing = [
+        (step, shard, sorted(attempts)) for (step, shard), attempts in loose.items() if (step, shard) not in records
+    ]
+    read = functools.partial(_read_loose, storage, dataset, spec)
+    num_loose = 0
+    if missing:
+        with ThreadPoolExecutor(_READERS) as pool:
+            for record in filter(None, pool.map(read, missing)):
+                records[record.step, record.shard] = record
+                num_loose += 1
+    return CommitLog([records[key] for key in sorted(records)], num_loose, max(checkpoints, default=0))
+
+
+def fold_commits(
+    storage: Storage, dataset: str, spec: str, *, min_loose: int = MIN_LOOSE_RECORDS, log: CommitLog | None = None
+) -> str | None:
     """Fold all records into a new checkpoint, unless fewer than `min_loose` lie beside the newest one.
 
+    With `log` those that it has, which need not be read again: records that came later stay beside the checkpoint.
     Returns the checkpoint's path; None when there was none to write, or somebody else has just written one.
     """
-    records, num_loose, number = _read(storage, dataset, spec)
-    if num_loose < max(1, min_loose):
+    log = log or read_log(storage, dataset, spec)
+    if log.num_loose < max(1, min_loose):
         return None
-    table = pa.Table.from_pydict(
-        {
-            "step": [record.step for record in records],
-            "shard": [record.shard for record in records],
-            "record": [record.to_json().decode() for record in records],
-        },
-        schema=CHECKPOINT,
-    )
-    path = layout.checkpoint_path(dataset, spec, number + 1)
+    path = layout.checkpoint_path(dataset, spec, log.checkpoint + 1)
     try:
-        storage.create(path, parquet_bytes(table))
+        storage.create(path, parquet_bytes(_checkpoint(log.records)))
     except ObjectExistsError:
         return None
     return path
@@ -187,27 +220,20 @@ def _refuse_newer(data: bytes | str, path: str, version: object = None) -> None:
         raise StoreFormatError(f"{path}: written by a newer texture_store; upgrade: pip install -U texture-store")
 
 
-def _read(storage: Storage, dataset: str, spec: str) -> tuple[list[CommitRecord], int, int]:
-    """(all records, how many of them lie beside the newest checkpoint, the highest number of a checkpoint)."""
-    checkpoints: list[int] = []
-    loose: dict[tuple[str, str], list[int]] = {}
-    for info in storage.list(layout.commits_folder(dataset, spec)):
-        number, name = layout.parse_checkpoint_path(info.path), layout.parse_commit_path(info.path)
-        if number is not None:
-            checkpoints.append(number)
-        elif name is not None:
-            loose.setdefault(name[:2], []).append(name[2])
-    records = _read_checkpoint(storage, dataset, spec, sorted(checkpoints, reverse=True))
-    missing = [
-        (step, shard, sorted(attempts)) for (step, shard), attempts in loose.items() if (step, shard) not in records
+def _checkpoint(records: Sequence[CommitRecord]) -> pa.Table:
+    """The table of a checkpoint."""
+    batches = [
+        pa.RecordBatch.from_pydict(
+            {
+                "step": [record.step for record in some],
+                "shard": [record.shard for record in some],
+                "record": [record.to_json().decode() for record in some],
+            },
+            schema=CHECKPOINT,
+        )
+        for some in (records[first : first + _FOLDED_AT_ONCE] for first in range(0, len(records), _FOLDED_AT_ONCE))
     ]
-    read = functools.partial(_read_loose, storage, dataset, spec)
-    if missing:
-        with ThreadPoolExecutor(_READERS) as pool:
-            found = [record for record in pool.map(read, missing) if record is not None]
-        records.update({(record.step, record.shard): record for record in found})
-        return [records[key] for key in sorted(records)], len(found), max(checkpoints, default=0)
-    return [records[key] for key in sorted(records)], 0, max(checkpoints, default=0)
+    return pa.Table.from_batches(batches, CHECKPOINT)
 
 
 def _read_loose(storage: Storage, dataset: str, spec: str, name: tuple[str, str, Sequence[int]]) -> CommitRecord | None:
@@ -230,14 +256,14 @@ def _read_checkpoint(
         except SchemaMismatchError:
             continue
         records = {}
-        columns = (table[name].to_pylist() for name in ("step", "shard", "record"))
-        for step, shard, text in zip(*columns, strict=True):
-            try:
-                path = layout.commit_path(dataset, spec, step, shard)
-            except UsageError:
-                continue
-            record = parse_record(text, dataset, spec, path)
-            if record is not None:
-                records[step, shard] = record
+        for batch in table.to_batches(max_chunksize=_FOLDED_AT_ONCE):
+            for step, shard, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                try:
+                    path = layout.commit_path(dataset, spec, step, shard)
+                except UsageError:
+                    continue
+                record = parse_record(text, dataset, spec, path)
+                if record is not None:
+                    records[step, shard] = record
         return records
     return {}

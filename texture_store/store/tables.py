@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from texture_store.errors import EncodingError, ObjectExistsError, SchemaMismatchError
 from texture_store.objects import Storage
@@ -27,10 +28,12 @@ SET_ASIDE = "run verify --repair, which sets it aside, and then the job again"
 _ID = "image_id"
 
 
-class FileRecord(BaseModel):
-    """A table file that was written or adopted."""
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A table file that was written or adopted.
 
-    model_config = ConfigDict(frozen=True)
+    Not a pydantic model: with slots it is a sixth of the size, and a store of a million images has 300,000 of them.
+    """
 
     path: str
     """Relative to STORE."""
