@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from texture_store.objects import open_storage
 
 JOB = "benchmark"
 
-PARTS = ("evaluate",)
+PARTS = ("evaluate", "scale")
 
 _LIBRARIES = ("texture-store", "numpy", "scikit-learn", "scipy", "torch", "ray", "pyarrow")
 
@@ -54,11 +54,16 @@ class Record:
     parts: dict[str, list[Figure]] = field(default_factory=dict)
 
 
-def benchmark(parts: tuple[str, ...], folder: Path, *, weights: str | None = None) -> Record:
+def benchmark(parts: tuple[str, ...], folder: Path, *, weights: str | None = None, sizes: str | None = None) -> Record:
     """Measure the parts one after the other; `folder` is for their archives and stores, and may be thrown away."""
     from jobs.benchmark_evaluate import measure_evaluate
+    from jobs.benchmark_scale import measure_scale, sizes_of
 
-    measures = {"evaluate": measure_evaluate}
+    images = sizes_of(sizes)
+    measures: dict[str, Callable[[Path, str | None], list[Figure]]] = {
+        "evaluate": measure_evaluate,
+        "scale": lambda folder, _: measure_scale(folder, images),
+    }
     measured = {}
     for number, part in enumerate(parts, start=1):
         say(f"{number}/{len(parts)} {part}")
@@ -114,15 +119,17 @@ def _write(record: Record, output: str) -> list[str]:
 )
 @click.option("--output", default=None, metavar="DIR", help="Write the record here, as Markdown and JSON.")
 @click.option("--weights", default=None, metavar="FILE|URL", help="Weights of VGG16; else fetched as featurize does.")
+@click.option("--sizes", default=None, metavar="LIST", help="Images, for scale.  [default: 10000,100000]")
 @json_option
-def command(*, parts: str, output: str | None, weights: str | None, as_json: bool) -> None:
+def command(*, parts: str, output: str | None, weights: str | None, sizes: str | None, as_json: bool) -> None:
     """Measure this machine: ratios of one run, and what they are made of. Takes a few minutes; let it have the machine.
 
     evaluate: the grid of mean and max over all layers of 600 small powders, on all cores against one.
+    scale: index, planning, resume, commit, checkpoint and opening a store, from listings without pictures.
     """
     chosen = list_of(parts, PARTS, "--parts")
     with tempfile.TemporaryDirectory(prefix="texture-store-benchmark-") as folder:
-        record = benchmark(chosen, Path(folder), weights=weights)
+        record = benchmark(chosen, Path(folder), weights=weights, sizes=sizes)
     files = [] if output is None else _write(record, output)
     if as_json:
         made: dict[str, Any] = asdict(record) | {"files": files}

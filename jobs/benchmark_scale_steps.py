@@ -5,10 +5,11 @@ records are those of a run of all encoders at all layers; of the files that they
 steps read or list.
 """
 
+import functools
 import hashlib
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -42,6 +43,8 @@ LEFT_OUT = 10
 REJECTING = 50
 """One shard in so many has an image that cannot be read."""
 LISTED_AT_ONCE = 100_000
+WRITERS = 8
+"""Commits at once: as many as a run on two cores has write tasks."""
 
 ENVIRONMENT = {
     "processor": "AMD EPYC 9B14 96-Core Processor",
@@ -141,21 +144,28 @@ def _commit_most(folder: Path, num_images: int) -> float:
     """All shards but those that a killed run would leave out."""
     write_spec(open_for_writing(_store(folder), create=False), SPEC)
     plan = _first_plan(folder)
-    return _commit(plan, [unit for number, unit in enumerate(plan.units) if number % LEFT_OUT])
+    _expect(plan.num_images, num_images, "images are planned")
+    return _commit(plan, [unit for place, unit in enumerate(plan.units) if place % LEFT_OUT])
 
 
 def _commit_rest(folder: Path, num_images: int) -> float:
     with ExitStack() as session:
         plan = make_plan(_request(folder), session)
+    _expect(len(plan.units), _left_out(num_images), "shards are left to do")
     return _commit(plan, plan.units)
+
+
+def _left_out(num_images: int) -> int:
+    """Shards that a killed run has not done."""
+    return -(-num_images // (SHARD_SIZE * LEFT_OUT))
 
 
 def _commit(plan: Plan, units: list[Unit]) -> float:
     records = [_record(plan, unit) for unit in units]
     _leave_facts(plan.storage, units)
     started = time.monotonic()
-    for record in records:
-        write_commit(plan.storage, record)
+    with ThreadPoolExecutor(WRITERS) as threads:
+        list(threads.map(functools.partial(write_commit, plan.storage), records))
     return time.monotonic() - started
 
 
@@ -165,7 +175,7 @@ def _record(plan: Plan, unit: Unit) -> CommitRecord:
     members = unit.image_ids
     rejected = [members.pop()] if int(unit.shard[:8], 16) % REJECTING == 0 and len(members) > 1 else []
     paths = [layout.micrographs_path(DATASET, spec, unit.shard)]
-    paths += [layout.features_path(DATASET, spec, encoder, layer, unit.shard) for encoder, layer in unit.pairs]
+    paths += [layout.product_path(DATASET, spec, *pair, unit.shard) for pair in unit.pairs]
     files = [
         FileRecord(path=path, rows=len(members), bytes=1_234_567, sha256=hashlib.sha256(path.encode()).hexdigest())
         for path in paths
@@ -204,8 +214,7 @@ def _resume(folder: Path, num_images: int) -> float:
     with ExitStack() as session:
         plan = make_plan(_request(folder), session)
     took = time.monotonic() - started
-    shards = -(-num_images // SHARD_SIZE)
-    _expect(len(plan.units), -(-shards // LEFT_OUT), "shards are left to do")
+    _expect(len(plan.units), _left_out(num_images), "shards are left to do")
     return took
 
 
@@ -225,6 +234,7 @@ def _plan_again(folder: Path, num_images: int) -> float:
     with ExitStack() as session:
         plan = make_plan(_request(folder), session)
     _expect(len(plan.units), 0, "shards are left to do")
+    _expect(len(plan.snapshot), num_images, "images are in the snapshot")
     return time.monotonic() - started
 
 
