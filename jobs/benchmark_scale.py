@@ -67,11 +67,12 @@ def measure_scale(folder: Path, sizes: Sequence[int] = SIZES) -> list[Figure]:
         parts = PARTS_OF.get(name, (name,))
         seconds = {size: sum(steps[part].seconds for part in parts) for size, steps in measured.items()}
         peaks = {size: float(max(steps[part].peak_bytes for part in parts)) for size, steps in measured.items()}
-        figures += _figures(title, what, seconds, peaks)
+        figures += figures_of(title, what, seconds, peaks)
     return figures
 
 
-def _figures(title: str, what: str, seconds: dict[int, float], peaks: dict[int, float]) -> list[Figure]:
+def figures_of(title: str, what: str, seconds: dict[int, float], peaks: dict[int, float]) -> list[Figure]:
+    """What is said about a step: seconds and bytes by number of images, rising."""
     images = ", ".join(f"{size:,}" for size in seconds)
     times = f"{', '.join(f'{one:.3g}' for one in seconds.values())} s for {images} images: {what}"
     memory = f"{', '.join(f'{one / 1e6:.0f}' for one in peaks.values())} MB for {images} images, all of the process"

@@ -37,7 +37,7 @@ from texture_store.store.work import Unit, plan_work
 
 DATASET = "scale"
 JOB = "featurize"
-SPEC = FeatureSpec(weights="0" * 64, lineage="random:0", precision="bfloat16", gram_mantissa_bits=12)
+SPEC = FeatureSpec(weights="0" * 64, lineage="caffe", precision="bfloat16", gram_mantissa_bits=12)
 LEFT_OUT = 10
 """A run that is killed leaves one shard in so many undone."""
 REJECTING = 50
@@ -96,7 +96,7 @@ def _listing(folder: Path) -> Path:
 
 
 def _request(folder: Path) -> Request:
-    return Request(_store(folder), DATASET, SPEC.pixels, weights="random:0")
+    return Request(_store(folder), DATASET, SPEC.pixels)
 
 
 def _list_images(folder: Path, num_images: int) -> float:
@@ -251,7 +251,7 @@ def _open(folder: Path, num_images: int) -> float:
 
 def _features(folder: Path, num_images: int) -> float:
     started = time.monotonic()
-    features = open_store(_store(folder)).features(DATASET, encoder="mean", layer="conv4_3", spec=SPEC.fingerprint)
+    features = open_store(_store(folder)).features(DATASET, encoder="mean", layer="conv4_3")
     rows = len(features)
     took = time.monotonic() - started
     if not num_images * (1 - 1 / REJECTING) <= rows <= num_images:
