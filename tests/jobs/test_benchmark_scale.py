@@ -59,7 +59,7 @@ def test_a_step_that_finds_another_number_of_images_is_no_measurement(tmp_path: 
 def test_a_slope_leaves_out_what_a_process_needs_by_itself() -> None:
     seconds = {1000: 9.0, 10_000: 1.0, 110_000: 3.0}
     peaks = {1000: 0.0, 10_000: 150e6, 110_000: 350e6}
-    time_left, memory_left, time, memory = figures_of("index", "a listing", seconds, peaks)
+    time_left, memory_left, time, memory = figures_of("index", "a listing", seconds, seconds, peaks)
     assert (time.value, time.unit) == (pytest.approx(20), "us an image")
     assert (memory.value, memory.unit) == (pytest.approx(2), "kB an image")
     assert time_left.value == pytest.approx(60 / (3 + 0.89 * 20))
@@ -69,9 +69,14 @@ def test_a_slope_leaves_out_what_a_process_needs_by_itself() -> None:
     assert dataclasses.replace(time_left, value=0.99).is_missed
 
 
+def test_chance_at_small_sizes_does_not_make_a_million_cheap() -> None:
+    falling = {1000: 2.0, 2000: 1.0}
+    assert figures_of("index", "a listing", falling, falling, falling)[0].value == 60
+
+
 def test_what_was_measured_at_a_million_is_not_extrapolated() -> None:
     points = {1_000_000: 30.0, 2_000_000: 500.0}
-    first = figures_of("index", "a listing", points, points)[0]
+    first = figures_of("index", "a listing", points, points, points)[0]
     assert (first.value, first.how) == (2, "measured")
 
 
