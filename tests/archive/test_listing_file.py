@@ -3,6 +3,7 @@ import gzip
 import pytest
 
 from tests.archive.test_listing import paths, put, tar_bytes
+from texture_store.archive import listing_file
 from texture_store.archive.labels import labels_of
 from texture_store.archive.listing import list_archive
 from texture_store.errors import ArchiveNotFoundError, DuplicatePathError, LabelsError, UsageError
@@ -126,3 +127,25 @@ def test_listed_objects_without_size_are_asked_for(s3_url, folder):
     listing = listing_of(folder, f"uri\n{s3_url}/in/a.png\n{s3_url}/in/gone.png\n")
     assert listing.table.equals(list_archive(s3_url).table)
     assert listing.left_out == (("in/gone.png", "listed, but not there"),)
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("rows_at_once", [1, 2, 100])
+def test_only_what_the_listing_does_not_say_is_asked_for(s3_url, tmp_path, monkeypatch, rows_at_once):
+    monkeypatch.setattr(listing_file, "ROWS_AT_ONCE", rows_at_once)
+    storage = open_storage(s3_url)
+    for name in ("a.png", "c.png", "e.png"):
+        storage.create(name, name.encode() * 3)
+    rows = [f"{s3_url}/{name},,\n" for name in ("e.png", "d.png", "c.png")]
+    # What is said of b.png is believed: there is no such object.
+    rows[1:1] = [f"{s3_url}/b.png,7,abc\n"]
+    listing = listing_of(tmp_path, "uri,size,etag\n" + "".join(rows) + f"{s3_url}/a.png,,\n")
+    assert listing.table.select(["path", "size"]).to_pylist() == [
+        {"path": "a.png", "size": 15},
+        {"path": "b.png", "size": 7},
+        {"path": "c.png", "size": 15},
+        {"path": "e.png", "size": 15},
+    ]
+    etags = dict(zip(listing.table["path"].to_pylist(), listing.table["etag"].to_pylist(), strict=True))
+    assert etags == {info.path: info.etag for info in storage.list()} | {"b.png": "abc"}
+    assert listing.left_out == (("d.png", "listed, but not there"),)

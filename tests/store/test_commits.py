@@ -10,7 +10,7 @@ from schemas import CHECKPOINT
 from texture_store.errors import InvalidNameError, StoreFormatError, TransientStoreError
 from texture_store.objects import Storage, open_storage
 from texture_store.spec import ENCODERS, LAYERS, FeatureSpec
-from texture_store.store import layout
+from texture_store.store import commits, layout
 from texture_store.store.commits import (
     RECORD_FORMAT,
     CommitRecord,
@@ -19,6 +19,7 @@ from texture_store.store.commits import (
     list_specs,
     parse_record,
     read_commits,
+    read_log,
     step_name,
     write_commit,
 )
@@ -245,6 +246,27 @@ def test_what_is_wrong_in_a_checkpoint_is_read_from_beside_it(storage):
     table = pa.Table.from_pydict(rows, schema=CHECKPOINT)
     storage.create(layout.checkpoint_path(DATASET, SPEC, 1), parquet_bytes(table))
     assert read_commits(storage, DATASET, SPEC) == [good, other]
+
+
+def test_records_that_were_read_before_are_folded_without_reading_again_and_later_ones_stay_beside(storage):
+    storage = CountingStorage(storage.url)
+    first = write_commit(storage, make_record("aa"))
+    log = read_log(storage, DATASET, SPEC)
+    assert (log.records, log.num_loose, log.checkpoint) == ([first], 1, 0)
+    second = write_commit(storage, make_record("bb"))
+    storage.reads.clear()
+    path = fold_commits(storage, DATASET, SPEC, min_loose=1, log=log)
+    assert storage.reads == []
+    assert read_table(storage, path, CHECKPOINT)["shard"].to_pylist() == ["aa"]
+    assert read_log(storage, DATASET, SPEC) == ([first, second], 1, 1)
+
+
+def test_a_checkpoint_has_every_record_whatever_is_folded_at_once(storage, monkeypatch):
+    monkeypatch.setattr(commits, "_FOLDED_AT_ONCE", 2)
+    records = [write_commit(storage, make_record(shard)) for shard in ("aa", "bb", "cc", "dd", "ee")]
+    path = fold_commits(storage, DATASET, SPEC, min_loose=1)
+    assert read_table(storage, path, CHECKPOINT)["shard"].to_pylist() == ["aa", "bb", "cc", "dd", "ee"]
+    assert read_log(storage, DATASET, SPEC) == (records, 0, 1)
 
 
 def test_of_two_that_fold_at_once_nothing_is_lost(storage):
