@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from jobs.benchmark import Figure
+from jobs.benchmark_record import Figure
 from jobs.cluster import connected
 from jobs.evaluate import evaluate
 from jobs.evaluation_request import EvaluationRequest

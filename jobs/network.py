@@ -67,12 +67,13 @@ def weights_in_store(storage: Storage, weights: str | None, *, allow_foreign: bo
                 return digest, stored.lineage
         found = find_weights(say=say)
     else:
-        found = _explicit_weights(weights, allow_foreign=allow_foreign, say=say)
+        found = explicit_weights(weights, allow_foreign=allow_foreign, say=say)
     write_weights(storage, found.digest, to_safetensors(found))
     return found.digest, found.lineage
 
 
-def _explicit_weights(weights: str, *, allow_foreign: bool, say: Say) -> "Weights":
+def explicit_weights(weights: str, *, allow_foreign: bool, say: Say) -> "Weights":
+    """The weights that `--weights` names: `random:SEED`, a file, a URL. Raises UsageError and WeightsError."""
     from texture_store.backbone.sources import find_weights
     from texture_store.backbone.weights import random_weights
 

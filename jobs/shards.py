@@ -13,7 +13,7 @@ from jobs.cluster import cluster_workers
 from jobs.options import EXIT_FAILED, EXIT_TOO_MANY_REJECTED
 from jobs.planning import Plan
 from jobs.progress import progress, say
-from jobs.tally import tallied
+from jobs.tally import BatchTimes, tallied
 from texture_store.errors import StoreError
 from texture_store.objects import Storage
 from texture_store.spec import Layer
@@ -42,6 +42,8 @@ class ShardsSummary:
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
     changed_since_index: list[str] = field(default_factory=list)
     failed_shards: dict[str, str] = field(default_factory=dict)
+    batches: BatchTimes | None = None
+    """When the network worked in this run."""
 
 
 @dataclass
@@ -54,6 +56,7 @@ class Outcome:
     computed: int = 0
     changed: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    batches: BatchTimes | None = None
 
 
 def run_shards(
@@ -91,6 +94,7 @@ def run_shards(
             members, rejected = (len(result.record.members), len(result.record.rejected)) if result.record else (0, 0)
             outcome.computed += members + rejected
             tally.settle(result.num_images, rejected=rejected)
+        outcome.batches = tally.times()
 
 
 def summarize(plan: Plan, outcome: Outcome) -> ShardsSummary:
@@ -114,6 +118,7 @@ def summarize(plan: Plan, outcome: Outcome) -> ShardsSummary:
         rejected_by_reason=_reasons(plan.storage, log.records, covered.rejected),
         changed_since_index=sorted(outcome.changed),
         failed_shards=outcome.failed,
+        batches=outcome.batches,
     )
 
 

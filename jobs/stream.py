@@ -6,6 +6,7 @@ of our tables, so a block that it splits or joins cannot tear a shard.
 
 import logging
 import pickle
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from jobs.cluster import Workers
 from jobs.tally import Tell, forward_warnings
 from texture_store.errors import StorageFullError, StoragePermissionError, TextureStoreError, UnsafeStorageError
 from texture_store.objects import Storage
-from texture_store.pipeline import Extractor, WrittenShard, load_shard, write_shard
+from texture_store.pipeline import EncodedShard, Extractor, LoadedShard, WrittenShard, load_shard, write_shard
 from texture_store.spec import FeatureSpec, Layer, PixelSpec
 from texture_store.store.work import Unit
 
@@ -133,18 +134,31 @@ class _ExtractActor:
         )
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return _each(table, self._extract)
+        return _each(table, self._extract_one)
+
+    def _extract_one(self, loaded: LoadedShard) -> EncodedShard:
+        _unqueue(loaded.seconds, "wait_extract")
+        encoded = self._extract(loaded)
+        _queue(encoded.seconds)
+        return encoded
 
 
 def _load(table: pa.Table, archive_url: str, pixels: PixelSpec, tell: Tell | None) -> pa.Table:
     forward_warnings(tell)
-    return _each(table, lambda unit: load_shard(unit, archive_url, pixels))
+
+    def load(unit: Unit) -> LoadedShard:
+        loaded = load_shard(unit, archive_url, pixels)
+        _queue(loaded.seconds)
+        return loaded
+
+    return _each(table, load)
 
 
 def _write(table: pa.Table, target: Target, tell: Tell | None) -> pa.Table:
     forward_warnings(tell)
 
-    def write(encoded: Any) -> WrittenShard:
+    def write(encoded: EncodedShard) -> WrittenShard:
+        _unqueue(encoded.seconds, "wait_write")
         return write_shard(
             encoded,
             target.storage,
@@ -155,6 +169,19 @@ def _write(table: pa.Table, target: Target, tell: Tell | None) -> pa.Table:
         )
 
     return _each(table, write)
+
+
+_QUEUED = "queued"
+
+
+def _queue(seconds: dict[str, float]) -> None:
+    """Note when a shard is put into the queue before the next stage."""
+    seconds[_QUEUED] = time.time()
+
+
+def _unqueue(seconds: dict[str, float], leg: str) -> None:
+    """Note how long it lay there. By the clocks of two nodes, maybe, so never less than nothing."""
+    seconds[leg] = max(0.0, time.time() - seconds.pop(_QUEUED, time.time()))
 
 
 def _each(table: pa.Table, leg: Callable[[Any], Any]) -> pa.Table:

@@ -1,10 +1,13 @@
 """What workers tell while a shard is still under way: images that are done, and that storage is slow."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from jobs.progress import Bar, say
@@ -14,6 +17,23 @@ POLL_SECONDS = 1.0
 
 Tell = Callable[[str, str], None]
 """Told the kind of a line, and the line."""
+
+
+@dataclass(frozen=True)
+class BatchTimes:
+    """When the network worked: what a rate without start-up is made of."""
+
+    first: str
+    """End of the first batch, ISO 8601, UTC."""
+    last: str
+    """End of the last one."""
+    images_after_first: int
+    """In all batches but the first."""
+
+    @property
+    def seconds(self) -> float:
+        """From the first to the last."""
+        return (datetime.fromisoformat(self.last) - datetime.fromisoformat(self.first)).total_seconds()
 
 
 @contextmanager
@@ -51,6 +71,16 @@ class Tally:
     def tell(self) -> Tell:
         """For any worker: a line for the user; of one kind one is said now and then, whoever has the same to say."""
         return _Tell(self._counter)
+
+    def times(self) -> BatchTimes | None:
+        """Of the batches so far; None when there was none."""
+        import ray
+
+        try:
+            times: BatchTimes | None = ray.get(self._counter.times.remote(), timeout=10 * POLL_SECONDS)
+        except (ray.exceptions.RayError, TimeoutError):
+            return None
+        return times
 
     def settle(self, images: int, *, rejected: int) -> None:
         """A unit of so many images is through."""
@@ -111,11 +141,15 @@ class _Forward(logging.Handler):
 
 class _Counter:
     def __init__(self) -> None:
-        self._images = 0
+        self._images = self._images_of_first = 0
+        self._first, self._last = math.inf, -math.inf
         self._lines: dict[str, tuple[int, str]] = {}
 
-    def add(self, images: int) -> None:
+    def add(self, images: int, at: float) -> None:
         self._images += images
+        if at < self._first:
+            self._first, self._images_of_first = at, images
+        self._last = max(self._last, at)
 
     def tell(self, kind: str, line: str) -> None:
         self._lines[kind] = (self._lines.get(kind, (0, ""))[0] + 1, line)
@@ -124,13 +158,19 @@ class _Counter:
         # Lines stay: an answer that the driver did not wait for must not take one along.
         return self._images, self._lines
 
+    def times(self) -> BatchTimes | None:
+        if not self._images:
+            return None
+        first, last = (datetime.fromtimestamp(at, UTC).isoformat() for at in (self._first, self._last))
+        return BatchTimes(first, last, self._images - self._images_of_first)
+
 
 class _Report:
     def __init__(self, counter: Any) -> None:
         self._counter = counter
 
     def __call__(self, images: int) -> None:
-        self._counter.add.remote(images)
+        self._counter.add.remote(images, time.time())
 
 
 class _Tell:
