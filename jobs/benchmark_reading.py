@@ -28,7 +28,7 @@ DISTINCT = 8
 
 def measure_reading(bench: Bench) -> list[Figure]:
     """GB/s of `features(...).to_numpy()`: the files out of the page cache first, then in it."""
-    store_url = write_store(bench, bench.folder / "reading")
+    store_url, spec = write_store(bench, bench.folder / "reading")
     seconds: dict[str, list[float]] = {"cold": [], "warm": []}
     shape: tuple[int, ...] = ()
     rounds = max(1, min(3, bench.amounts.rounds))
@@ -36,7 +36,7 @@ def measure_reading(bench: Bench) -> list[Figure]:
         kind = "warm" if number % 2 else "cold"
         if kind == "cold":
             forget_files(Path(store_url))
-        features = open_store(store_url).features(DATASET, encoder=ENCODER, layer=LAYER)
+        features = open_store(store_url).features(DATASET, encoder=ENCODER, layer=LAYER, spec=spec)
         started = time.perf_counter()
         matrix = features.to_numpy()
         seconds[kind].append(time.perf_counter() - started)
@@ -55,8 +55,8 @@ def measure_reading(bench: Bench) -> list[Figure]:
     return figures
 
 
-def write_store(bench: Bench, folder: Path) -> str:
-    """A store of as many images as are read, written shard by shard as featurize writes them; its URL."""
+def write_store(bench: Bench, folder: Path) -> tuple[str, str]:
+    """A store of as many images as are read, written shard by shard as featurize writes them: its URL and spec."""
     from dataclasses import replace
 
     from jobs.index import index
@@ -90,7 +90,7 @@ def write_store(bench: Bench, folder: Path) -> str:
             encoded = EncodedShard(loaded, products, extractor.environment, {})
             write_shard(encoded, storage, job="featurize", dataset=DATASET, spec=spec, snapshot=snapshot.number)
             bar.advance(len(ids))
-    return store_url
+    return store_url, spec.fingerprint
 
 
 def forget_files(folder: Path) -> None:

