@@ -61,7 +61,7 @@ def features_of(network, batch):
         columns[f"mean_{name}"] = flat.mean(dim=2)
         columns[f"max_{name}"] = flat.amax(dim=2)
         columns[f"gram_{name}"] = torch.bmm(flat, flat.transpose(1, 2)).flatten(1)
-    return {name: values.cpu().numpy() for name, values in columns.items()}
+    return {name: values.float().cpu().numpy() for name, values in columns.items()}
 
 
 def main():

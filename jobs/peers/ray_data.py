@@ -52,9 +52,9 @@ class Network:
             columns = {"path": batch["path"]}
             for name, maps in outputs.items():
                 flat = maps.float().flatten(2)
-                columns[f"mean_{name}"] = flat.mean(dim=2).cpu().numpy()
-                columns[f"max_{name}"] = flat.amax(dim=2).cpu().numpy()
-                columns[f"gram_{name}"] = torch.bmm(flat, flat.transpose(1, 2)).flatten(1).cpu().numpy()
+                columns[f"mean_{name}"] = flat.mean(dim=2).float().cpu().numpy()
+                columns[f"max_{name}"] = flat.amax(dim=2).float().cpu().numpy()
+                columns[f"gram_{name}"] = torch.bmm(flat, flat.transpose(1, 2)).flatten(1).float().cpu().numpy()
         if self.times:
             with open(self.times, "a") as file:
                 file.write(f"{time.time()} {len(batch['path'])}\n")
