@@ -2,7 +2,9 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from jobs.benchmark_bench import Bench
 from jobs.benchmark_record import Figure
@@ -33,7 +35,7 @@ def limit_runs(bench: Bench, precision: Precision) -> dict[str, Run]:
     import torch
     from torch.nn.functional import conv2d
 
-    from texture_store.backbone.vgg16 import fixed_kernels
+    from texture_store.torch_switches import fixed_convolutions
 
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     amounts = bench.amounts
@@ -51,7 +53,7 @@ def limit_runs(bench: Bench, precision: Precision) -> dict[str, Run]:
 
     @torch.inference_mode()
     def convolve() -> object:
-        with fixed_kernels(precision):
+        with fixed_convolutions(tf32=precision == "tf32"):
             return conv2d(maps, kernel)
 
     return {
@@ -60,23 +62,18 @@ def limit_runs(bench: Bench, precision: Precision) -> dict[str, Run]:
     }
 
 
-class matrix_precision:  # noqa: N801 (used like a function)
+@contextmanager
+def matrix_precision(precision: Precision) -> Iterator[None]:
     """Products that are float32, or TF32 where that is asked for."""
+    import torch
 
-    def __init__(self, precision: Precision) -> None:
-        self._wanted = "tf32" if precision == "tf32" else "ieee"
-
-    def __enter__(self) -> None:
-        import torch
-
-        matmul = torch.backends.cuda.matmul
-        self._saved = matmul.fp32_precision
-        matmul.fp32_precision = self._wanted
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        torch.backends.cuda.matmul.fp32_precision = self._saved
+    matmul: Any = torch.backends.cuda.matmul
+    saved = matmul.fp32_precision
+    matmul.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = saved
 
 
 def in_turns(bench: Bench, runs: Sequence[Run], *, rounds: int | None = None) -> list[list[float]]:
