@@ -1,12 +1,13 @@
 """benchmark: how fast this machine does what the jobs do, as ratios that were measured in one run."""
 
 import json
+import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,20 @@ def _measures() -> dict[str, Measure]:
     }
 
 
+@contextmanager
+def _tidy_when_terminated() -> Iterator[None]:
+    """SIGTERM ends what was started, and removes gigabytes of temporary files, as Ctrl-C does."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @click.command(
     JOB, cls=JobCommand, epilog="Example: texture-store benchmark --parts limit,network --output ./benchmarks"
 )
@@ -131,6 +146,7 @@ def command(
     chosen = list_of(parts, PARTS, "--parts")
     sizes_of(sizes)  # a mistake is told before anything is measured
     with ExitStack() as stack:
+        stack.enter_context(_tidy_when_terminated())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="texture-store-benchmark-")))
         bench = Bench(folder, weights=weights, full=full, s3=s3, sizes=sizes, stack=stack)
         record = benchmark(chosen, bench, output=output)
