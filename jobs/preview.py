@@ -20,8 +20,8 @@ from jobs.options import (
 from jobs.progress import progress
 from texture_store.archive.fetch import Fetched, fetch
 from texture_store.errors import EmptyArchiveError, ObjectExistsError, RejectedImageError
-from texture_store.micrograph.reading import read_micrograph
 from texture_store.objects import Storage, open_storage
+from texture_store.pipeline import isolated_reader
 from texture_store.report.contact_sheet import contact_sheet
 from texture_store.report.preview_page import preview_page
 from texture_store.report.previewed import Previewed, overview
@@ -106,7 +106,7 @@ def _previewed(fetched: Fetched, row: dict[str, Any], pixels: PixelSpec) -> Prev
         return Previewed(path, label, None, None, reason=str(fetched.problem))
     whole = _whole(fetched.data, pixels)
     try:
-        micrograph = read_micrograph(fetched.data, pixels, sidecar=fetched.sidecar, name=path)
+        micrograph = isolated_reader()(fetched.data, pixels, sidecar=fetched.sidecar, name=path)
     except RejectedImageError as error:
         return Previewed(path, label, whole, None, reason=f"rejected ({error.stage}): {error}")
     return Previewed(path, label, whole, thumbnail(micrograph.seen, 512, 512), facts=micrograph.facts)
@@ -116,7 +116,7 @@ def _whole(data: bytes, pixels: PixelSpec) -> np.ndarray | None:
     """The file's picture with its databar, on the same grey scale, no larger than a screen needs."""
     as_it_is = PixelSpec(size="native", databar="none", value_range=pixels.value_range)
     try:
-        return thumbnail(read_micrograph(data, as_it_is).seen, 512, 512)
+        return thumbnail(isolated_reader()(data, as_it_is).seen, 512, 512)
     except RejectedImageError:
         return None
 

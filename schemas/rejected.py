@@ -10,7 +10,7 @@ REJECTED = table(
     [
         column("image_id", pa.string()),
         column("path", pa.string()),
-        column("stage", pa.string()),  # decode, intensity, scale
+        column("stage", pa.string()),  # decode, intensity, scale, isolation
         column("error", pa.string()),  # class of texture_store.errors
         column("message", pa.string()),
     ],

@@ -31,4 +31,4 @@ def test_every_error_is_drawn_in_the_tree():
 def test_every_rejection_names_its_stage():
     for cls in CLASSES:
         if issubclass(cls, errors.RejectedImageError):
-            assert cls.stage in ("decode", "intensity", "scale")
+            assert cls.stage in ("decode", "intensity", "scale", "isolation")

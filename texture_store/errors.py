@@ -8,6 +8,7 @@
         ChangedSinceIndexError               the file is not the one that was indexed: it waits for the next index
         RejectedImageError (ValueError)      lies in the image's own bytes: reject the row, go on
           UnreadableImageError, ImageTooLargeError, UnsupportedImageError, UnknownScaleError, ImageTooSmallError
+          ProcessKilledError, OutOfMemoryError, TimedOutError
       WeightsError                           about the network's weights
         WeightsNotFoundError (FileNotFoundError), CorruptWeightsError (ValueError), WrongLineageError (ValueError)
       EncodingError (ValueError)
@@ -18,6 +19,7 @@
         ObjectNotFoundError (FileNotFoundError), ObjectExistsError (FileExistsError), ObjectChangedError
         StoragePermissionError (PermissionError), StorageFullError (OSError)
         UnsafeStorageError, StoreFormatError
+      IsolationError                         no process could be started to read micrographs in
       TableError                             about what the store holds
         DatasetNotFoundError, SnapshotNotFoundError, FeaturesNotFoundError, DictionaryNotFoundError (LookupError)
         SchemaMismatchError, CommitConflictError, BalanceError
@@ -106,6 +108,24 @@ class ImageTooSmallError(RejectedImageError):
     stage = "scale"
 
 
+class ProcessKilledError(RejectedImageError):
+    """Reading it ended each of several processes that had only this image."""
+
+    stage = "isolation"
+
+
+class OutOfMemoryError(RejectedImageError):
+    """Reading it alone took more memory than the limit, each of several times."""
+
+    stage = "isolation"
+
+
+class TimedOutError(RejectedImageError):
+    """Reading it alone took longer than the limit, each of several times."""
+
+    stage = "isolation"
+
+
 class WeightsError(TextureStoreError):
     """Something about the weights of the network."""
 
@@ -168,6 +188,10 @@ class UnsafeStorageError(StoreError):
 
 class StoreFormatError(StoreError):
     """The store was written by a newer version of texture_store, or is not a store."""
+
+
+class IsolationError(TextureStoreError):
+    """No process could be started to read micrographs in; the images wait for the next run."""
 
 
 class TableError(TextureStoreError):

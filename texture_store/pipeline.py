@@ -6,6 +6,7 @@ Shapes: `B` images of a batch, `H W` pixels, `N` images of a shard.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow as pa
 from schemas import MICROGRAPHS, REJECTED
 from texture_store.archive.fetch import fetch
 from texture_store.errors import RejectedImageError
+from texture_store.isolation import Isolated
 from texture_store.objects import Storage
 from texture_store.products import Products, product_tables
 from texture_store.spec import FeatureSpec, Layer, PixelSpec
@@ -64,8 +66,13 @@ class WrittenShard:
 
 
 def load_shard(unit: Unit, archive_url: str, pixels: PixelSpec) -> LoadedShard:
-    """Read, decode, cut and resize the images of a unit. Errors of storage are raised: they fail the whole shard."""
+    """Read, decode, cut and resize the images of a unit. Errors of storage are raised: they fail the whole shard.
+
+    An image that kills its process is rejected like others that cannot be read: see `isolated_reader`.
+    """
     loaded = LoadedShard(unit)
+    read = isolated_reader()
+    read.start()
     started = time.monotonic()
     image_ids, paths = unit.rows["image_id"].to_pylist(), unit.rows["path"].to_pylist()
     decode_seconds = 0.0
@@ -76,7 +83,7 @@ def load_shard(unit: Unit, archive_url: str, pixels: PixelSpec) -> LoadedShard:
         row = {"image_id": image_ids[fetched.index], "path": paths[fetched.index]}
         decode_started = time.monotonic()
         try:
-            micrograph = _read_micrograph(fetched.data, pixels, fetched.sidecar, row["path"])
+            micrograph = read(fetched.data, pixels, sidecar=fetched.sidecar, name=row["path"])
         except RejectedImageError as error:
             loaded.rejected.append(row | {"stage": error.stage, "error": type(error).__name__, "message": str(error)})
         else:
@@ -85,6 +92,12 @@ def load_shard(unit: Unit, archive_url: str, pixels: PixelSpec) -> LoadedShard:
         decode_seconds += time.monotonic() - decode_started
     loaded.seconds.update(load=time.monotonic() - started, decode=decode_seconds)
     return loaded
+
+
+@cache
+def isolated_reader() -> Isolated:
+    """`read_micrograph` in a process beside this one, which alone imports the decoders."""
+    return Isolated("texture_store.micrograph.reading:read_micrograph")
 
 
 class Extractor:
@@ -147,13 +160,6 @@ def write_shard(
         snapshot=snapshot,
     )
     return WrittenShard(record, len(loaded.unit.rows), loaded.changed)
-
-
-def _read_micrograph(data: bytes, pixels: PixelSpec, sidecar: bytes | None, path: str) -> Any:
-    # The decoders are imported by the processes that decode, not by those that extract or write.
-    from texture_store.micrograph.reading import read_micrograph
-
-    return read_micrograph(data, pixels, sidecar=sidecar, name=path)
 
 
 _RECORDED_PACKAGES = (

@@ -6,7 +6,7 @@ the bytes is raised as a RejectedImageError.
 
 from collections.abc import Callable
 
-from texture_store.errors import ImageTooLargeError, RejectedImageError, UnreadableImageError
+from texture_store.errors import RejectedImageError, UnreadableImageError
 from texture_store.micrograph import raster
 from texture_store.micrograph.decoded import MAX_DECODED_BYTES, MAX_PIXELS, Decoded, one_line
 from texture_store.micrograph.ifd import is_tiff
@@ -56,10 +56,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
         decoded = _DECODERS[file_format](data, max_pixels=max_pixels)
         if 0 in decoded.grey.shape:
             raise UnreadableImageError(f"a {file_format} without pixels")
-    except RejectedImageError:
-        raise
-    except MemoryError:
-        raise ImageTooLargeError(f"this {file_format} does not fit into memory") from None
+    except (RejectedImageError, MemoryError):
+        raise  # whether the image or the machine is to blame for MemoryError cannot be told here
     except Exception as error:  # decoders raise anything on damaged bytes; the row is rejected, the rest goes on
         raise UnreadableImageError(f"broken {file_format}: {one_line(f'{type(error).__name__}: {error}')}") from None
     return decoded
@@ -73,7 +71,7 @@ def picture_size(data: bytes) -> tuple[int, int]:
     file_format = format_of(data)
     try:
         return tiff_size(data) if file_format == "TIFF" else raster.raster_size(data, file_format)
-    except RejectedImageError:
+    except (RejectedImageError, MemoryError):
         raise
     except Exception as error:  # as in decode
         raise UnreadableImageError(f"broken {file_format}: {one_line(f'{type(error).__name__}: {error}')}") from None

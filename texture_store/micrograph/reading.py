@@ -1,19 +1,23 @@
 """One micrograph: bytes to the grey picture that the network receives, and the facts that were read on the way."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+import cv2
 import numpy as np
 
-from texture_store.errors import ImageTooSmallError
+from texture_store.errors import ImageTooSmallError, RejectedImageError, UnreadableImageError
 from texture_store.micrograph.databar import Databar, find_databar
 from texture_store.micrograph.decode import Decoded, decode
+from texture_store.micrograph.decoded import one_line
 from texture_store.micrograph.framing import Framing, framing
 from texture_store.micrograph.intensity import standardize, to_scale, uses_low_range
+from texture_store.micrograph.micrograph import Micrograph
 from texture_store.micrograph.resize import resize
 from texture_store.micrograph.vendor import Vendor, read_vendor
 from texture_store.spec import PixelSpec
+
+UNFORESEEN = "reading it failed in an unforeseen way"
 
 _FORMAT_OF_SUFFIX = {
     **dict.fromkeys((".tif", ".tiff", ".btf", ".tf8"), "TIFF"),
@@ -25,16 +29,6 @@ _FORMAT_OF_SUFFIX = {
 }
 
 
-@dataclass(frozen=True)
-class Micrograph:
-    """What the network receives, and what is known about it."""
-
-    seen: np.ndarray
-    """(h, w) uint8, C-contiguous."""
-    facts: dict[str, object]
-    """The columns of schemas.MICROGRAPHS other than image_id and path."""
-
-
 def read_micrograph(data: bytes, pixels: PixelSpec, *, sidecar: bytes | None = None, name: str = "") -> Micrograph:
     """Read one image file under a PixelSpec.
 
@@ -42,8 +36,19 @@ def read_micrograph(data: bytes, pixels: PixelSpec, *, sidecar: bytes | None = N
     bytes have, for a note. The order: decode, scale the grey values to 0..255, cut the databar, standardise if asked,
     resize, and only then round, half to even.
 
-    Raises subclasses of RejectedImageError only; the reason lies in the bytes.
+    Raises subclasses of RejectedImageError, whose reason lies in the bytes, and MemoryError.
     """
+    try:
+        return _read(data, pixels, sidecar, name)
+    except (RejectedImageError, MemoryError):
+        raise
+    except Exception as error:  # not foreseen; nothing but the bytes can be the reason, and a shard has other images
+        if isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
+            raise MemoryError(str(error)) from None
+        raise UnreadableImageError(f"{UNFORESEEN}: {one_line(f'{type(error).__name__}: {error}')}") from error
+
+
+def _read(data: bytes, pixels: PixelSpec, sidecar: bytes | None, name: str) -> Micrograph:
     decoded = decode(data)
     vendor = read_vendor(data, sidecar)
     height, width = decoded.grey.shape
