@@ -61,6 +61,8 @@ def _place(length: int, rng: np.random.Generator) -> int:
 
 def _change_tag(found: bytearray, rng: np.random.Generator) -> None:
     """Another code, type, count or value of one entry of the first directory."""
+    if len(found) < 8:
+        return
     order = "<" if found[:2] == b"II" else ">"
     (start,) = struct.unpack_from(order + "I", found, 4)
     if start + 2 > len(found):
@@ -106,8 +108,9 @@ def _damaged_chunks(data: bytes, other: bytes, rng: np.random.Generator) -> byte
                 changed = bytearray(body or b"\0")
                 _change(changed, other, rng, int(rng.integers(0, 9)))
                 chunks[place] = (kind, bytes(changed))
-    raw = (struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks)
-    return data[:8] + b"".join(raw)
+    raw = (kind + body for kind, body in chunks)
+    framed = (struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) for body in raw)
+    return data[:8] + b"".join(framed)
 
 
 def _repacked(body: bytes, rng: np.random.Generator) -> bytes:

@@ -9,6 +9,8 @@ from texture_store.errors import UnreadableImageError
 
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+MAX_SCANS = 100
+"""Encoders make up to 12. Each scan takes a walk over the picture: 2000 empty ones of 16 megapixels took minutes."""
 _FILLER = bytes(range(0x10, 0xF0, 7)) * 512
 
 
@@ -26,7 +28,10 @@ class Frame:
 
 
 def read_frame(data: bytes) -> Frame:
-    """The frame header of the (first) picture. Raises UnreadableImageError where there is none before the pixels."""
+    """The frame header of the (first) picture.
+
+    Raises UnreadableImageError where there is none before the pixels, and for more than MAX_SCANS scans.
+    """
     position, size = 2, None
     while position + 4 <= len(data):
         if data[position] != 0xFF:  # bytes between segments are passed over, as every decoder does
@@ -39,6 +44,8 @@ def read_frame(data: bytes) -> Frame:
             position += 1 if marker == 0xFF else 2
             continue
         if marker == 0xDA and size is not None:
+            if (num_scans := data.count(b"\xff\xda", position)) > MAX_SCANS:
+                raise UnreadableImageError(f"broken JPEG: {num_scans} scans, more than the limit of {MAX_SCANS}")
             bits, height, width, num_channels, is_progressive = size
             return Frame(width, height, num_channels, bits, is_progressive, position)
         (length,) = struct.unpack_from(">H", data, position + 2)

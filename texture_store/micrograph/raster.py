@@ -35,7 +35,7 @@ def decode_png(data: bytes, *, max_pixels: int) -> Decoded:
     check_size(header.width, header.height, num_channels * (2 if header.bits == 16 else 1), max_pixels)
     notes = _page_notes(header.num_frames)
     if header.bits == 16:  # Pillow keeps 8 bits of 16-bit colour
-        pixels = np.asarray(imagecodecs.png_decode(data))
+        pixels = np.asarray(imagecodecs.png_decode(header.essential))
         if pixels.ndim == 2:
             pixels = pixels[..., np.newaxis]
         if pixels.dtype != np.uint16 or pixels.shape[:2] != (header.height, header.width):
@@ -43,8 +43,11 @@ def decode_png(data: bytes, *, max_pixels: int) -> Decoded:
         grey, is_colour, colour_notes = _grey_of_channels(pixels)
         bits, bit_notes = significant_bits.of_png(grey, 16, header.source_bits or 16)
         return Decoded(grey, bits, False, "PNG", header.num_frames, is_colour, notes + colour_notes + bit_notes)
-    image = PngImagePlugin.PngImageFile(io.BytesIO(data))
+    image = PngImagePlugin.PngImageFile(io.BytesIO(header.essential))
     image.load()
+    # Missing rows come out as zeros: only then is a second look needed.
+    if (header.is_interlaced or not np.asarray(image)[-1].any()) and not png.has_all_pixels(header):
+        raise UnreadableImageError("truncated PNG: it ends before its pixels do")
     grey, bits, is_colour, colour_notes = _grey(image)
     if header.colour_type == png.GREY and header.bits < 8 and bits == 8:
         grey, bits = grey // (255 // (2**header.bits - 1)), header.bits  # Pillow has spread them over 0..255
