@@ -25,8 +25,7 @@ from texture_store.isolation import Isolated, Limits
 from texture_store.micrograph.decode import format_of
 from texture_store.spec import PixelSpec
 
-LIMITS = Limits(memory_bytes=2**30, cpu_seconds=10, wall_seconds=120)
-SLOW_SECONDS = 10
+LIMITS = Limits(memory_bytes=2**30, cpu_seconds=10)
 SAVE_EVERY = 500
 REAL = {"jpeg": "neu/images/*.jpg", "png": "schott/images/*.png", "tiff": "uhcs/images/*.tif"}
 
@@ -97,11 +96,9 @@ class Fuzz:
                 finding = f"{type(error).__name__}: {error}"
             except Exception as error:  # left the reader, where only a rejection may
                 finding = f"left the reader: {type(error).__name__}: {error}"
-            seconds = time.monotonic() - started
+            seconds = time.monotonic() - started  # of the clock: a busy machine is slow as well
             if seconds > record.slowest_seconds:
                 record.slowest_seconds, record.slowest_number = round(seconds, 2), record.tried
-            if finding is None and seconds > SLOW_SECONDS:
-                finding = f"took {seconds:.0f} s"
             if finding is not None:
                 record.findings.append({"number": record.tried, "kind": tried.kind, "what": finding})
                 bad.append(tried)

@@ -101,6 +101,7 @@ def bmp_refused() -> dict[str, bytes]:
         "unknown-compression": patched(whole, 30, "<I", 77),
         "palette-of-2-to-the-31": patched(whole, 46, "<I", 2**31),
         "palette-cut": whole[: 14 + 40 + 50],
+        "runs-of-gigapixels": patched(runs, 18, "<i", 4_784_168),
         "runs-cut": runs[:-2000],
     }
 
@@ -131,7 +132,6 @@ def gif_refused() -> dict[str, bytes]:
         "pixel-bomb": patched(whole, 6, "<HH", 65_535, 65_535),
         "frame-beyond-its-screen": patched(whole, picture + 1, "<HHHH", 65_000, 65_000, 65_000, 65_000),
         "without-frames": whole[:picture] + b";",
-        "code-size-0": patched(whole, picture + 10, "B", 0),
         "code-size-200": patched(whole, picture + 10, "B", 200),
         "codes-garbage": whole[: picture + 11] + b"\xff" + bytes(range(255)) + b"\0;",
     }
@@ -143,11 +143,12 @@ def gif_read() -> dict[str, bytes]:
     picture = whole.index(b",", 13 + 3 * 256)
     return {
         "palette-missing": patched(whole, 10, "B", 0)[:13] + whole[13 + 3 * 256 :],
-        "comment-of-escapes": whole[:picture] + b"!\xfe\x10\x1b[2J\x1b]0;x\x07<script\0" + whole[picture:],
+        "comment-of-escapes": whole[:picture] + b"!\xfe\x14\x1b[2J\x1b]0;x\x07<script>'-\x00" + whole[picture:],
         "comment-of-10-MB": whole[:picture] + b"!\xfe" + (b"\xff" + b"a" * 255) * 40_000 + b"\0" + whole[picture:],
         "unknown-extension": whole[:picture] + b"!\x77\x03abc\0" + whole[picture:],
         "end-missing": whole[:-1],
         "20000-frames": whole[:-1] + (b",\0\0\0\0\1\0\1\0\0\2\2\x44\1\0") * 20_000 + b";",
+        "code-size-0": patched(whole, picture + 10, "B", 0),
         "interlaced-by-mistake": patched(whole, picture + 9, "B", whole[picture + 9] | 0x40),
     }
 

@@ -42,7 +42,6 @@ def refused() -> dict[str, bytes]:
         "extended-header-of-8-exbibytes": member(b"x", number(2**63), b"x") + good + END,
         "extended-header-of-1-terabyte": member(b"x", number(2**40), b"x") + good + END,
         "long-name-of-1-terabyte": member(b"././@LongLink", number(2**40), b"L") + good + END,
-        "extended-header-garbage": member(b"x", 5, b"x", b"zzzzz") + good + END,
         "extended-header-of-length-0": member(b"x", 9, b"x", b"0 path=a\n") + good + END,
         "5000-long-names-in-a-row": member(b"././@LongLink", 5, b"L", b"abcd\0") * 5000 + good + END,
         "sparse-map-garbage": member(b"x", 33, b"x", b"33 GNU.sparse.map=a,b,c,d,e,f,g,\n") + good + END,
@@ -63,5 +62,6 @@ def read() -> dict[str, bytes]:
         "members-without-bytes": good + member(b"b.png", 0) * 50 + END,
         "unknown-kind": good + member(b"b.png", 4, b"Q", body=b"abcd") + END,
         "bytes-after-the-end": good + END + b"more" * 1000,
+        "extended-header-garbage": member(b"x", 5, b"x", b"zzzzz") + good + END,
         "picture-cut-inside": member(b"a.png", 300, body=PICTURE[:300]) + END,
     }

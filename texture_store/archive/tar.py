@@ -7,12 +7,24 @@ from typing import Any
 
 from texture_store.archive.entry import Entry
 from texture_store.errors import CorpusError, UsageError
+from texture_store.micrograph.decoded import one_line
 from texture_store.objects import ObjectInfo, Storage
 
 COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
 
+MAX_HEADER_BYTES = 2**20
+"""Of a long name or an extended header, which tarfile reads into memory whatever size it claims."""
+
 BUFFER_BYTES = 64 * 1024
 """Read at once: many headers when members are small; hardly dearer than the 512 bytes of one when they are large."""
+
+_READ_INTO_MEMORY = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 def refuse_compressed(url: str) -> None:
@@ -33,20 +45,31 @@ def list_tar(storage: Storage, tar: ObjectInfo, *, on_skip: Callable[[str, str],
     entries = []
     with io.BufferedReader(_Ranges(storage, tar), BUFFER_BYTES) as file:
         try:
-            with tarfile.open(fileobj=file, mode="r:") as members:
+            with tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as members:
                 for member in members:
+                    if members.offset <= member.offset:  # a negative size, with which tarfile goes round for ever
+                        raise tarfile.ReadError(f"a member of size {member.size}")
                     entry = _entry(member, uri, tar, on_skip)
                     if entry is not None:
                         entries.append(entry)
                 end = members.offset
-        except tarfile.TarError as error:
-            raise CorpusError(f"{uri}: not a readable tar ({error}); pack it again") from error
+        except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:  # tarfile lets the others through
+            raise CorpusError(f"{uri}: not a readable tar ({one_line(str(error))}); pack it again") from error
         file.seek(end)
         block = file.read(tarfile.BLOCKSIZE)
         # tarfile takes a broken header for the end: what follows would be lost without a word.
         if block.strip(b"\0") or 0 < len(block) < tarfile.BLOCKSIZE:
             raise CorpusError(f"{uri}: broken at byte {end:,}; pack it again")
     return entries
+
+
+class _Header(tarfile.TarInfo):
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: Any, errors: Any) -> "_Header":
+        header = super().frombuf(buf, encoding, errors)
+        if header.size > MAX_HEADER_BYTES and header.type in _READ_INTO_MEMORY:
+            raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        return header
 
 
 def _entry(member: tarfile.TarInfo, uri: str, tar: ObjectInfo, on_skip: Callable[[str, str], None]) -> Entry | None:
@@ -60,7 +83,7 @@ def _entry(member: tarfile.TarInfo, uri: str, tar: ObjectInfo, on_skip: Callable
         on_skip(path, "name with .. in a tar")
         return None
     if member.offset_data + member.size > tar.size:
-        raise CorpusError(f"{uri}: cut off within {path}; pack or copy it again")
+        raise CorpusError(f"{uri}: cut off within {one_line(path)}; pack or copy it again")
     mtime = str(int(member.mtime) * 1_000_000_000)
     return Entry(path, uri, member.offset_data, member.size, None, mtime, tar.version)
 

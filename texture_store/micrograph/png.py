@@ -9,6 +9,8 @@ from texture_store.errors import UnreadableImageError
 _ESSENTIAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 """First row, first column, row step and column step of the seven passes of an interlaced picture."""
+_MOST_PER_BYTE = 1032
+"""Deflate makes no more bytes of one (RFC 1951: 258 of two bits)."""
 _UNPACKED_AT_ONCE = 2**20
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
@@ -67,14 +69,14 @@ def read_header(data: bytes) -> PngHeader:
     raise UnreadableImageError("truncated PNG: it has no end")
 
 
+def could_have_all_pixels(header: PngHeader) -> bool:
+    """Whether so few bytes could hold the pixels that the header says; the memory for them is not worth taking else."""
+    return num_unpacked_bytes(header) <= _MOST_PER_BYTE * len(header.essential)
+
+
 def has_all_pixels(header: PngHeader) -> bool:
     """Whether the packed pixels are as many as the header says. Pillow leaves those that are missing black."""
-    channels = {RGB: 3, GREY_ALPHA: 2, RGBA: 4}.get(header.colour_type, 1)
-    missing = 0
-    for top, left, down, right in _ADAM7 if header.is_interlaced else ((0, 0, 1, 1),):
-        rows, columns = -(-(header.height - top) // down), -(-(header.width - left) // right)
-        if rows > 0 and columns > 0:
-            missing += rows * (1 + (columns * channels * header.bits + 7) // 8)
+    missing = num_unpacked_bytes(header)
     unpacker, packed = zlib.decompressobj(), _packed(header.essential)
     while missing > 0:
         unpacked = unpacker.decompress(packed, _UNPACKED_AT_ONCE)
@@ -83,6 +85,17 @@ def has_all_pixels(header: PngHeader) -> bool:
             return False
         missing -= len(unpacked)
     return True
+
+
+def num_unpacked_bytes(header: PngHeader) -> int:
+    """Bytes of all rows, each with its filter type."""
+    channels = {RGB: 3, GREY_ALPHA: 2, RGBA: 4}.get(header.colour_type, 1)
+    needed = 0
+    for top, left, down, right in _ADAM7 if header.is_interlaced else ((0, 0, 1, 1),):
+        rows, columns = -(-(header.height - top) // down), -(-(header.width - left) // right)
+        if rows > 0 and columns > 0:
+            needed += rows * (1 + (columns * channels * header.bits + 7) // 8)
+    return needed
 
 
 def _packed(essential: bytes) -> bytes:

@@ -5,6 +5,7 @@ is ours and not the global one of Pillow.
 """
 
 import io
+import struct
 import warnings
 from collections.abc import Callable
 
@@ -21,6 +22,9 @@ from texture_store.micrograph.grey import grey_of_cmyk, grey_of_palette, grey_of
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "LA": 2, "PA": 2, "I;16": 2, "RGB": 3, "RGBA": 4, "RGBX": 4, "CMYK": 4}
+_RUN_LENGTH = (1, 2)
+_MOST_PIXELS_PER_BYTE = 128
+"""Runs of 255 pixels take two bytes."""
 _PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "GIF": GifImagePlugin.GifImageFile,
@@ -33,6 +37,8 @@ def decode_png(data: bytes, *, max_pixels: int) -> Decoded:
     header = png.read_header(data)
     num_channels = {png.RGB: 3, png.GREY_ALPHA: 2, png.RGBA: 4}.get(header.colour_type, 1)
     check_size(header.width, header.height, num_channels * (2 if header.bits == 16 else 1), max_pixels)
+    if not png.could_have_all_pixels(header):
+        raise UnreadableImageError("truncated PNG: it ends before its pixels do")
     notes = _page_notes(header.num_frames)
     if header.bits == 16:  # Pillow keeps 8 bits of 16-bit colour
         pixels = np.asarray(imagecodecs.png_decode(header.essential))
@@ -76,6 +82,11 @@ def _is_uniform(pixels: np.ndarray) -> bool:
 
 def decode_bmp(data: bytes, *, max_pixels: int) -> Decoded:
     """BMP, also palette and run-length ones."""
+    if len(data) >= 34:
+        _, width, height, _, _, compression = struct.unpack_from("<IiiHHI", data, 14)
+        # Pillow fills what the runs leave out byte by byte, minutes for one header of 4 kB that lies.
+        if compression in _RUN_LENGTH and abs(width * height) > _MOST_PIXELS_PER_BYTE * len(data):
+            raise UnreadableImageError("truncated BMP: it ends before its pixels do")
     return _decode(data, "BMP", max_pixels)
 
 
