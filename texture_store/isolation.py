@@ -2,8 +2,8 @@
 
 All calls go through one process that lives on, which costs a pass through a socket and no start. Only when it ends in
 the middle of a call is that one input tried again, each time alone in a new process. The input is to blame only when
-every one of those ends too: whoever kills a process from outside, for want of memory or by hand, kills a healthy input's
-as well, and hits one of several. This guards against accidents; it is no sandbox for hostile code.
+every one of those ends too: whoever kills processes from outside, by hand or for want of memory, hits one of them. This
+guards against accidents; it is no sandbox for hostile code.
 """
 
 import contextlib
@@ -117,9 +117,9 @@ class _Process:
         self._limits = limits
         self._connection = Connection(ours.detach())
         with theirs:
+            numbers = map(str, (theirs.fileno(), limits.memory_bytes, limits.cpu_seconds))
             self._popen = subprocess.Popen(  # noqa: S603 (this Python, and a function that our own code names)
-                [sys.executable, "-P", "-c", "from texture_store.isolation import serve; serve()"]
-                + [function, str(theirs.fileno()), str(limits.memory_bytes), str(limits.cpu_seconds)],
+                [sys.executable, "-P", "-c", "from texture_store.isolation import serve; serve()", function, *numbers],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env=_environment(),
@@ -200,6 +200,7 @@ def serve() -> None:
         while True:
             args, kwargs = connection.recv()
             _limit_processor(int(cpu_seconds))
+            answer: tuple[Any, Exception | None]
             try:
                 answer = (call(*args, **kwargs), None)
             except MemoryError:

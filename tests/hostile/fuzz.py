@@ -3,8 +3,8 @@
     python -m tests.hostile.fuzz --count 50000 --seed 1 --output ./fuzz
 
 Input number N of a seed is always the same file, on any machine with the same library versions. The outcome is in
-`fuzz/seed-1.json`; each input that ended its process, took too long or failed otherwise lies beside it. TEXTURE_STORE_TEST_DATA
-adds real micrographs to the files that get damaged.
+`fuzz/seed-1.json`; each input that ended its process, took too long or failed otherwise lies beside it.
+TEXTURE_STORE_TEST_DATA adds real micrographs to the files that get damaged.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from texture_store.isolation import Isolated, Limits
 from texture_store.micrograph.decode import format_of
 from texture_store.spec import PixelSpec
 
-LIMITS = Limits(memory_bytes=2**30, cpu_seconds=10)
+LIMITS = Limits(memory_bytes=2 * 2**30, cpu_seconds=10)
 SAVE_EVERY = 500
 REAL = {"jpeg": "neu/images/*.jpg", "png": "schott/images/*.png", "tiff": "uhcs/images/*.tif"}
 

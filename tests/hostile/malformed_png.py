@@ -29,7 +29,13 @@ def lines(*, filter_type: int = 0, count: int = 48, width: int = 40) -> bytes:
 def png(*chunks: bytes, head: bytes | None = None, pixels: bytes | None = None) -> bytes:
     """A file of IHDR, other chunks, IDAT and IEND."""
     packed = zlib.compress(lines()) if pixels is None else pixels
-    return SIGNATURE + (header() if head is None else head) + b"".join(chunks) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    return (
+        SIGNATURE
+        + (header() if head is None else head)
+        + b"".join(chunks)
+        + chunk(b"IDAT", packed)
+        + chunk(b"IEND", b"")
+    )
 
 
 def refused() -> dict[str, bytes]:
@@ -55,6 +61,8 @@ def refused() -> dict[str, bytes]:
         "bits-3": png(head=header(bits=3)),
         "bits-16-in-a-palette": png(head=header(bits=16, colour=3)),
         "colour-type-5": png(head=header(colour=5)),
+        "two-headers": png(header(), head=header(60_000, 60_000)),
+        "two-headers-the-larger-last": png(header(60_000, 60_000)),
         "header-of-4-bytes": png(head=chunk(b"IHDR", b"\0\0\0\1")),
         "header-missing": png(head=b""),
         "pixels-before-the-header": SIGNATURE + chunk(b"IDAT", zlib.compress(lines())) + header() + chunk(b"IEND", b""),
@@ -76,7 +84,9 @@ def read() -> dict[str, bytes]:
     bomb = zlib.compress(bytes(BOMB_BYTES), 1)
     return {
         "compression-bomb": png(pixels=zlib.compress(lines() + bytes(BOMB_BYTES), 1)),
-        "compression-bomb-in-16-bits": png(head=header(20, 48, bits=16), pixels=zlib.compress(lines() + bytes(BOMB_BYTES), 1)),
+        "compression-bomb-in-16-bits": png(
+            head=header(20, 48, bits=16), pixels=zlib.compress(lines() + bytes(BOMB_BYTES), 1)
+        ),
         "text-of-escapes": png(chunk(b"tEXt", b"Title\0\x1b[2J<script>alert(1)</script>")),
         "text-bomb": png(chunk(b"zTXt", b"Title\0\0" + bomb)),
         "unicode-text-bomb": png(chunk(b"iTXt", b"Title\0\1\0\0\0" + bomb)),

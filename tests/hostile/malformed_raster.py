@@ -61,7 +61,9 @@ def jpeg_refused() -> dict[str, bytes]:
 def jpeg_read() -> dict[str, bytes]:
     """JPEG that holds its picture all the same."""
     whole = raster(grey(), "JPEG")
-    exif = b"Exif\0\0II*\0\x08\0\0\0\2\0" + struct.pack("<HHII", 0x8769, 4, 1, 8) + struct.pack("<HHII", 0x112, 3, 1, 99)
+    exif = (
+        b"Exif\0\0II*\0\x08\0\0\0\2\0" + struct.pack("<HHII", 0x8769, 4, 1, 8) + struct.pack("<HHII", 0x112, 3, 1, 99)
+    )
     exif += struct.pack("<I", 8)
     pictures = b"MPF\0II*\0\x08\0\0\0\1\0" + struct.pack("<HHII", 0xB001, 4, 1, 2**31) + bytes(4)
     return {

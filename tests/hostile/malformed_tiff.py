@@ -105,7 +105,9 @@ def refused() -> dict[str, bytes]:
         "packbits-bomb": compressed(32_773, b"\x81\0" * 400_000),
         "palette-missing": page({262: (SHORT, 1, 3)}),
         "lsm-info-garbage": at_the_end(34_412, UNDEFINED, b"\xff" * 600),
-        "palette-with-floats": tiff(floats, photometric="minisblack").replace(b"\x06\x01\x03\0\x01\0\0\0\x01\0", b"\x06\x01\x03\0\x01\0\0\0\x03\0"),
+        "palette-with-floats": tiff(floats, photometric="minisblack").replace(
+            b"\x06\x01\x03\0\x01\0\0\0\x01\0", b"\x06\x01\x03\0\x01\0\0\0\x03\0"
+        ),
     }
 
 
@@ -124,7 +126,9 @@ def read() -> dict[str, bytes]:
         "unknown-field-type": page({50_000: (99, 2**32 - 1, 8)}),
         "description-of-4-GB": page({270: (ASCII, 2**32 - 1, 8)}),
         "description-claims-a-shape": at_the_end(270, ASCII, b'{"shape": [100000, 100000, 100000]}\0'),
-        "description-claims-imagej-stacks": at_the_end(270, ASCII, b"ImageJ=1.53\nimages=100000000\nslices=100000000\n\0"),
+        "description-claims-imagej-stacks": at_the_end(
+            270, ASCII, b"ImageJ=1.53\nimages=100000000\nslices=100000000\n\0"
+        ),
         "description-of-entities-in-entities": at_the_end(270, ASCII, laughs),
         "imagej-metadata-of-4-GB": page({50_838: (LONG, 2**30, 8), 50_839: (UNDEFINED, 2**32 - 1, 8)}),
         "stk-planes-of-2-to-the-32": page({33_628: (LONG, 2**32 - 1, 8), 33_629: (5, 2**32 - 1, 8)}),
@@ -146,5 +150,7 @@ def twice() -> bytes:
     (number,) = struct.unpack_from("<H", data, 8)
     table, rest = data[10 : 10 + 12 * number], data[10 + 12 * number :]
     pairs = b"".join(table[i : i + 12] * 2 for i in range(0, len(table), 12))
-    moved = pairs.replace(struct.pack("<HHII", 273, LONG, 1, 14 + 12 * number), struct.pack("<HHII", 273, LONG, 1, 14 + 24 * number))
+    moved = pairs.replace(
+        struct.pack("<HHII", 273, LONG, 1, 14 + 12 * number), struct.pack("<HHII", 273, LONG, 1, 14 + 24 * number)
+    )
     return data[:8] + struct.pack("<H", 2 * number) + moved + rest

@@ -79,7 +79,9 @@ def _change_tag(found: bytearray, rng: np.random.Generator) -> None:
         case 2:
             struct.pack_into(order + "I", found, entry + 4, _SIZES[int(rng.integers(0, len(_SIZES)))])
         case _:
-            value = _SIZES[int(rng.integers(0, len(_SIZES)))] if rng.random() < 0.5 else int(rng.integers(0, len(found)))
+            value = (
+                _SIZES[int(rng.integers(0, len(_SIZES)))] if rng.random() < 0.5 else int(rng.integers(0, len(found)))
+            )
             struct.pack_into(order + "I", found, entry + 8, value)
 
 

@@ -27,8 +27,7 @@ def read_image(data: bytes, pixels: PixelSpec, sidecar: bytes | None) -> str:
     try:
         micrograph = read_micrograph(data, pixels, sidecar=sidecar, name="a.tif")
     except RejectedImageError as error:
-        assert UNFORESEEN not in str(error), str(error)
-        assert_one_line(error)
+        assert_foreseen(error)
         return REJECTED
     assert_usable(micrograph)
     assert micrograph.facts["file_format"] == format_of(data)
@@ -73,6 +72,12 @@ def assert_usable(micrograph: Micrograph) -> None:
         assert all(text.isprintable() for text in texts if isinstance(text, str)), (name, value)
         if name not in ("grey_min", "grey_max"):  # those are the file's own values
             assert not isinstance(value, float) or np.isfinite(value), (name, value)
+
+
+def assert_foreseen(error: RejectedImageError) -> None:
+    """A reason that a check or a decoder gave."""
+    assert UNFORESEEN not in str(error), str(error)
+    assert_one_line(error)
 
 
 def assert_one_line(error: CorpusError) -> None:

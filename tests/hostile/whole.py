@@ -117,5 +117,17 @@ def run_length_bmp(picture: np.ndarray) -> bytes:
     palette = b"".join(bytes([16 * i] * 3 + [0]) for i in range(16))
     start = 14 + 40 + len(palette)
     header = b"BM" + (start + len(pixels)).to_bytes(4, "little") + bytes(4) + start.to_bytes(4, "little")
-    sizes = [(40, 4), (width, 4), (height, 4), (1, 2), (8, 2), (1, 4), (len(pixels), 4), (0, 4), (0, 4), (16, 4), (0, 4)]
+    sizes = [
+        (40, 4),
+        (width, 4),
+        (height, 4),
+        (1, 2),
+        (8, 2),
+        (1, 4),
+        (len(pixels), 4),
+        (0, 4),
+        (0, 4),
+        (16, 4),
+        (0, 4),
+    ]
     return header + b"".join(value.to_bytes(size, "little") for value, size in sizes) + palette + pixels

@@ -1,4 +1,4 @@
-"""Images that kill their process, and every kind of malformed file, in one run: rejected with a reason, the rest kept."""
+"""Images that kill their process, and all kinds of malformed files, in one run: rejected, and the rest kept."""
 
 import io
 import os

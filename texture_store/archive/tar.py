@@ -18,6 +18,9 @@ MAX_HEADER_BYTES = 2**20
 BUFFER_BYTES = 64 * 1024
 """Read at once: many headers when members are small; hardly dearer than the 512 bytes of one when they are large."""
 
+_TAR_ERRORS = (tarfile.TarError, ValueError, OverflowError, RecursionError)
+"""tarfile lets the last three through, for sizes and extended headers that are no numbers and for names of names."""
+
 _READ_INTO_MEMORY = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -53,7 +56,12 @@ def list_tar(storage: Storage, tar: ObjectInfo, *, on_skip: Callable[[str, str],
                     if entry is not None:
                         entries.append(entry)
                 end = members.offset
-        except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:  # tarfile lets the others through
+        except (
+            tarfile.TarError,
+            ValueError,
+            OverflowError,
+            RecursionError,
+        ) as error:  # tarfile lets the others through
             raise CorpusError(f"{uri}: not a readable tar ({one_line(str(error))}); pack it again") from error
         file.seek(end)
         block = file.read(tarfile.BLOCKSIZE)

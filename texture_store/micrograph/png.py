@@ -51,6 +51,8 @@ def read_header(data: bytes) -> PngHeader:
             if zlib.crc32(data[start - 4 : stop]) != expected:
                 raise UnreadableImageError(f"broken PNG: wrong check sum of a chunk {kind.decode()}")
             essential.append(data[position : stop + 4])
+        if kind == b"IHDR" and size is not None:
+            raise UnreadableImageError("broken PNG: it has two headers")  # Pillow would believe the other one
         if kind == b"IHDR" and length >= 13:
             size = struct.unpack_from(">IIBBxxB", data, start)
         elif kind == b"PLTE":

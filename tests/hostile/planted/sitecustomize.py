@@ -1,4 +1,4 @@
-"""Plants deaths in the process that reads micrographs: Python runs this file at its start when its folder is on the path.
+"""Plants deaths in the process that reads micrographs: Python runs this file when its folder is on the path.
 
 No decoder that is installed has a crash that we know of, so an image whose bytes end in `planted:KIND` really ends the
 process here, the way a decoder would.
