@@ -39,6 +39,8 @@ START_ATTEMPTS = 3
 
 _BUFFER_BYTES = 4 * 2**20
 """An image in one piece: 332 kB there and 256 kB back took 0.36 ms with it, 0.65 ms and many switches by default."""
+_KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
+"""Without, each call gets its memory anew, page by page: 1.2 ms of the 5 ms that an image of 645 x 522 px took."""
 _OUT_OF_MEMORY = 71
 _READY = "ready"
 
@@ -169,8 +171,8 @@ def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, and the modules that we can import."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    """Ours, and the modules that we can import; and memory that is freed is kept for the next call (glibc)."""
+    return {**_KEPT_MEMORY, **os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
 
 
 def _verdict(status: int, limits: Limits) -> RejectedImageError:

@@ -65,7 +65,7 @@ def test_poison_and_malformed_files_are_rejected_and_everything_else_is_featuriz
                 tar.addfile(member, io.BytesIO(file.data))
     index(store, "steel", str(archive), shard_size=32)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PLANTED), os.environ.get("PYTHONPATH", "")]))
-    result = texture_store(*arguments(store), timeout=280)
+    result = texture_store(*arguments(store), timeout=290)
     assert result.returncode == 0, result.stderr
 
     opened, healthy = open_store(store), open_store(healthy_store)
