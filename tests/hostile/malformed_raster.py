@@ -169,6 +169,7 @@ def webp_refused() -> dict[str, bytes]:
         "size-0": patched(whole, 26, "<HH", 0, 0),
         "canvas-of-2-to-the-24": patched(moving, canvas, "<HBHB", 0xFFFF, 0xFF, 0xFFFF, 0xFF),
         "canvas-of-4-gigapixels": patched(moving, canvas, "<HBHB", 0xFFFE, 0, 0xFFFE, 0),
+        "canvas-of-one-long-column": patched(moving, canvas, "<HBHB", 39, 0, 47, 64),
         "canvas-unlike-its-frame": patched(moving, canvas, "<HBHB", 3, 0, 3, 0),
         "frame-signature-wrong": patched(whole, 23, "3B", 1, 2, 3),
         "exact-signature-wrong": patched(exact, 20, "B", 0),

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -69,7 +71,8 @@ def test_poison_and_malformed_files_are_rejected_and_everything_else_is_featuriz
     assert result.returncode == 0, result.stderr
 
     opened, healthy = open_store(store), open_store(healthy_store)
-    rejected = {row["path"]: row for row in opened.duckdb().sql("select * from rejected").df().to_dict("records")}
+    tables = [pq.read_table(path, partitioning=None) for path in Path(store).glob("rejected/**/*.parquet")]
+    rejected = {row["path"]: row for row in pa.concat_tables(tables).to_pylist()}
     for number, kind in enumerate(POISON):
         row = rejected.pop(f"image{number:03}-{kind}.png")
         assert (row["stage"], row["error"], row["message"]) == ("isolation", *POISON[kind])
@@ -100,7 +103,8 @@ def test_readers_that_are_killed_from_outside_reject_nothing(tmp_path: Path) -> 
     assert driver.returncode == 0, errors
     assert killed, "no reader was seen"
     opened = open_store(store)
-    features = opened.features("steel", encoder="mean", layer="conv3_3", spec=opened.specs("steel")[0])
+    (spec,) = opened.specs("steel")
+    features = opened.features("steel", encoder="mean", layer="conv3_3", spec=spec)
     assert len(features.rows) == 40
 
 

@@ -22,6 +22,8 @@ from texture_store.micrograph.grey import grey_of_cmyk, grey_of_palette, grey_of
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "LA": 2, "PA": 2, "I;16": 2, "RGB": 3, "RGBA": 4, "RGBX": 4, "CMYK": 4}
+_LARGEST_WEBP_SIDE = 2**14
+"""Of a frame (RFC 9649: 14 bits)."""
 _RUN_LENGTH = (1, 2)
 _MOST_PIXELS_PER_BYTE = 128
 """Runs of 255 pixels take two bytes."""
@@ -97,6 +99,11 @@ def decode_gif(data: bytes, *, max_pixels: int) -> Decoded:
 
 def decode_webp(data: bytes, *, max_pixels: int) -> Decoded:
     """WebP; the first frame of an animated one."""
+    if data[12:16] == b"VP8X" and len(data) >= 30:  # Pillow takes the memory for the canvas when it opens the file
+        width, height = (1 + int.from_bytes(data[place : place + 3], "little") for place in (24, 27))
+        check_size(width, height, _BYTES_PER_PIXEL["RGBA"], max_pixels)
+        if max(width, height) > _LARGEST_WEBP_SIDE:
+            raise UnreadableImageError(f"broken WebP: no frame fills a canvas of {width} x {height}")
     return _decode(data, "WebP", max_pixels)
 
 
