@@ -10,7 +10,7 @@ from texture_store.errors import UnreadableImageError
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 MAX_SCANS = 100
-"""Encoders make up to 12. Each scan takes a walk over the picture: 2000 empty ones of 16 megapixels took minutes."""
+"""Encoders make up to 12. Each takes a walk over the picture: 2000 of 16 megapixels, in 156 kB, took 11 s."""
 _FILLER = bytes(range(0x10, 0xF0, 7)) * 512
 
 
