@@ -37,7 +37,8 @@ class Amounts:
     """Images of the run with the mark; others have a half or a quarter."""
     shard: int = 16
     """Images of a shard: fewer than the usual 64, so that even a short run has a middle."""
-    peers: int = 24
+    peers: int = 48
+    """Images for each script: its loader has read up to 32 ahead when its first batch is done."""
     rounds: int = 7
     """Repetitions, in turns, of what is compared."""
     gemm_side: int = 2048

@@ -73,7 +73,7 @@ def run_peer(bench: Bench, name: str, case: Case, output: Path) -> PeerRun:
     """Run a script on the pictures of a case; its Parquet files lie in `output`. Raises StoreError when it fails."""
     output.mkdir(parents=True)
     script = Path(__file__).parent / "peers" / SCRIPTS[name]
-    times, log = output.with_suffix(".times"), output.with_suffix(".log")
+    times, log = output.with_name(f"{output.name}.times"), output.with_name(f"{output.name}.log")
     options = ["--weights", str(bench.weights_file), "--precision", case.precision, "--times", str(times)]
     options += ["--size", str(bench.amounts.side_px)]
     command = [sys.executable, str(script), str(archive_folder(bench, case)), str(output), *options]
