@@ -10,7 +10,6 @@ import hashlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -149,7 +148,7 @@ def _commit_most(folder: Path, num_images: int) -> float:
 
 
 def _commit_rest(folder: Path, num_images: int) -> float:
-    with ExitStack() as session:
+    with RaySession("local") as session:
         plan = make_plan(_request(folder), session)
     _expect(len(plan.units), _left_out(num_images), "shards are left to do")
     return _commit(plan, plan.units)
@@ -211,7 +210,7 @@ def _leave_facts(storage: Storage, units: list[Unit]) -> None:
 
 def _resume(folder: Path, num_images: int) -> float:
     started = time.monotonic()
-    with ExitStack() as session:
+    with RaySession("local") as session:
         plan = make_plan(_request(folder), session)
     took = time.monotonic() - started
     _expect(len(plan.units), _left_out(num_images), "shards are left to do")
@@ -231,7 +230,7 @@ def _checkpoint(folder: Path, num_images: int) -> float:
 
 def _plan_again(folder: Path, num_images: int) -> float:
     started = time.monotonic()
-    with ExitStack() as session:
+    with RaySession("local") as session:
         plan = make_plan(_request(folder), session)
     _expect(len(plan.units), 0, "shards are left to do")
     _expect(len(plan.snapshot), num_images, "images are in the snapshot")

@@ -116,15 +116,22 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
 
 
 class RaySession(ExitStack):
-    """A Ray that is joined when it is first needed, and left at the end: a job with nothing to do starts none."""
+    """A Ray that is joined when it is first needed, and left at the end: a job with nothing to do starts none.
 
-    def __init__(self, address: str) -> None:
+    A session `within` another one joins for that one: steps of one job share a Ray, which stays until all are done.
+    """
+
+    def __init__(self, address: str, within: "RaySession | None" = None) -> None:
         super().__init__()
         self._address = address
+        self._within = within
 
     def join(self) -> None:
         """Be connected from here on. Errors as `connected`."""
-        self.enter_context(connected(self._address))
+        if self._within is None:
+            self.enter_context(connected(self._address))
+        else:
+            self._within.join()
 
 
 # Ray 2.60 gives its own start 30 s, fixed, which a busy machine of two cores does not always keep.

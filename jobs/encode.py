@@ -60,14 +60,16 @@ class EncodeSummary(ShardsSummary):
     moved_words: dict[str, str]
 
 
-def encode(request: EncodeRequest) -> EncodeSummary:
+def encode(request: EncodeRequest, *, within: RaySession | None = None) -> EncodeSummary:
     """Bring the VLAD features of the latest snapshot up to date, after a look at whether the dictionary still fits.
+
+    `within` as in `featurize`.
 
     Raises:
         TextureStoreError: the job cannot be done. A shard that fails does not raise: it is in the summary, and pending.
     """
     outcome = Outcome(JOB)
-    with RaySession(request.address) as session:
+    with RaySession(request.address, within) as session:
         storage = open_for_writing(request.store_url, create=False)
         snapshot = latest_snapshot(storage, request.dataset)
         name = choose_dictionary(storage, request.dataset, request.dictionary)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from jobs.cluster import address_option
+from jobs.cluster import RaySession, address_option
 from jobs.evaluation_plan import EvaluationPlan, make_evaluation_plan
 from jobs.evaluation_report import claims_here, frames_here, print_tables, write_report
 from jobs.evaluation_request import PAPER_LAYERS, PROTOCOLS, EvaluationRequest
@@ -69,10 +69,12 @@ class EvaluationSummary:
     seconds: float = 0.0
 
 
-def evaluate(request: EvaluationRequest, *, output: str | None = None) -> tuple[EvaluationSummary, "pd.DataFrame"]:
+def evaluate(
+    request: EvaluationRequest, *, output: str | None = None, within: RaySession | None = None
+) -> tuple[EvaluationSummary, "pd.DataFrame"]:
     """Run the trials that the store lacks, and sum up all that were asked for; also the rows themselves.
 
-    `output`: a folder or URL for tables and figures, beside STORE/reports/.
+    `output`: a folder or URL for tables and figures, beside STORE/reports/. `within` as in `featurize`.
 
     Raises:
         TextureStoreError: the question cannot be answered. A trial that fails is a row with an error instead.
@@ -86,7 +88,7 @@ def evaluate(request: EvaluationRequest, *, output: str | None = None) -> tuple[
     if pending:
         from jobs.evaluation_run import run_pending
 
-        run_pending(plan)
+        run_pending(plan, within)
     rows = evaluations_frame({request.dataset: read_evaluations(plan.storage, request.dataset, plan.keys)})
     frames = frames_here(plan, rows)
     claims = claims_here(plan, frames)

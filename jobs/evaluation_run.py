@@ -1,10 +1,9 @@
 """The trials of a plan that the store lacks: metadata baseline, fold dictionaries, trials, rows."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from itertools import chain, compress
 
-from jobs.cluster import connected
+from jobs.cluster import RaySession
 from jobs.evaluation_baseline import baselines
 from jobs.evaluation_folds import FoldDictionaries, FoldReader, plan_folds, prepare_folds
 from jobs.evaluation_plan import EvaluationPlan
@@ -15,15 +14,15 @@ from texture_store.errors import DictionaryError, FeaturesNotFoundError, StoreEr
 from texture_store.store.evaluations import write_evaluation
 
 
-def run_pending(plan: EvaluationPlan) -> None:
+def run_pending(plan: EvaluationPlan, within: RaySession | None = None) -> None:
     """Run the trials that the store lacks, and write the row of each as soon as it is done.
 
     A trial that fails ends as a row with its error. Raises TextureStoreError where none can be run.
     """
     pending = plan.pending
     folds = plan_folds(plan) if any(plan.sets[place[0]].strict for place in pending) else {}
-    with ExitStack() as session:
-        session.enter_context(connected(plan.request.address))
+    with RaySession(plan.request.address, within) as session:
+        session.join()
         metadata = baselines(plan, pending)
         reader, failed, runnable = _prepared(plan, pending, folds)
         what = f"{len(plan.sets)} feature sets of {plan.images.num_rows:,} images"

@@ -1,7 +1,6 @@
 """featurize: mean, max and packed Gram of every image of a dataset's latest snapshot."""
 
 import sys
-from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
@@ -31,14 +30,16 @@ from texture_store.spec import ENCODERS, LAYERS, make_pixel_spec
 JOB = "featurize"
 
 
-def featurize(request: Request) -> ShardsSummary:
+def featurize(request: Request, *, within: RaySession | None = None) -> ShardsSummary:
     """Bring the features of the latest snapshot up to date: only what no commit covers is computed.
+
+    Ray is that of the session `within` which this is a step, if any; else joined for this alone.
 
     Raises:
         TextureStoreError: the job cannot be done. A shard that fails does not raise: it is in the summary, and pending.
     """
     outcome = Outcome(JOB)
-    with RaySession(request.address) as session:
+    with RaySession(request.address, within) as session:
         plan = make_plan(request, session)
         if plan.units:
             session.join()
@@ -101,7 +102,7 @@ def command(
         address=address,
     )
     if dry_run:
-        with ExitStack() as session:
+        with RaySession(address) as session:
             print_estimate(make_plan(request, session), address, as_json=as_json)
         return
     summary = featurize(request)

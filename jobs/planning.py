@@ -1,11 +1,10 @@
 """What a featurize run has to do: the request, the spec that fits it, and what the store lacks of it."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 
-from jobs.cluster import Workers, cluster_workers, connected, local_workers
+from jobs.cluster import RaySession, Workers, cluster_workers, local_workers
 from jobs.network import matching_spec, native_precision, new_spec, weights_in_store
 from jobs.progress import say
 from texture_store.errors import UsageError
@@ -63,7 +62,7 @@ class Plan:
         return sum(len(unit.rows) for unit in self.units)
 
 
-def make_plan(request: Request, session: ExitStack) -> Plan:
+def make_plan(request: Request, session: RaySession) -> Plan:
     """Find or make the spec, and what it lacks. Joins Ray (in `session`) only where a worker must be asked."""
     storage = open_for_writing(request.store_url, create=False)
     snapshot = latest_snapshot(storage, request.dataset)
@@ -71,12 +70,12 @@ def make_plan(request: Request, session: ExitStack) -> Plan:
     return plan_for(storage, snapshot, spec, request.pairs, commits=commits, retry_rejected=request.retry_rejected)
 
 
-def find_spec(request: Request, storage: Storage, session: ExitStack) -> FeatureSpec:
+def find_spec(request: Request, storage: Storage, session: RaySession) -> FeatureSpec:
     """The dataset's newest spec that fits the request, or a new one, which is in the store afterwards."""
     return _find_spec(request, storage, session)[0]
 
 
-def _find_spec(request: Request, storage: Storage, session: ExitStack) -> tuple[FeatureSpec, list[CommitRecord] | None]:
+def _find_spec(request: Request, storage: Storage, session: RaySession) -> tuple[FeatureSpec, list[CommitRecord] | None]:
     """The spec of `find_spec`, and its commits where it is not new: they had to be read for that."""
     commits_of = {name: read_commits(storage, request.dataset, name) for name in list_specs(storage, request.dataset)}
     newest_first = sorted(commits_of, key=lambda name: max((c.created for c in commits_of[name]), default=""))[::-1]
@@ -106,7 +105,7 @@ def plan_for(
     return Plan(storage, snapshot, spec, pairs, commits, units)
 
 
-def _choose_spec(request: Request, storage: Storage, specs: Sequence[FeatureSpec], session: ExitStack) -> FeatureSpec:
+def _choose_spec(request: Request, storage: Storage, specs: Sequence[FeatureSpec], session: RaySession) -> FeatureSpec:
     if request.weights is None or request.weights.startswith("random:"):
         lineage = request.weights or "caffe"
         spec = matching_spec(
@@ -131,14 +130,14 @@ def _choose_spec(request: Request, storage: Storage, specs: Sequence[FeatureSpec
     return spec
 
 
-def _precision(request: Request, session: ExitStack) -> tuple[Precision, Workers]:
+def _precision(request: Request, session: RaySession) -> tuple[Precision, Workers]:
     if request.address == "local":
         workers = local_workers()
         native = native_precision
     else:
         import ray
 
-        session.enter_context(connected(request.address))
+        session.join()
         workers = cluster_workers()
         probe = ray.remote(num_cpus=workers.num_cpus, num_gpus=workers.num_gpus)(native_precision)
 
