@@ -13,7 +13,7 @@ from texture_store.encoding.dictionary import fit_words, image_errors
 from texture_store.encoding.sampling import held_out
 from texture_store.errors import DictionaryNotFoundError
 from texture_store.objects import Storage
-from texture_store.spec import NUM_CHANNELS, NUM_WORDS, FeatureSpec, Layer
+from texture_store.spec import NUM_CHANNELS, NUM_WORDS, FeatureSpec, Layer, Product
 from texture_store.store.commits import read_commits
 from texture_store.store.dictionaries import Dictionary, DictionarySet, LearntFrom
 from texture_store.store.samples import read_sample, sampled_ids
@@ -31,12 +31,20 @@ class Learning:
     seed: int = 0
     starts: int = 4
     """Of k-means; the best one counts."""
+    all_positions: bool = False
+    """Every descriptor of the images, as the paper likely did, and not a sample of them."""
+
+    @property
+    def product(self) -> Product:
+        """What is kept of an image to learn from."""
+        return "positions" if self.all_positions else "sample"
 
     @classmethod
     def of(cls, known: DictionarySet) -> "Learning":
         """How a set was learnt."""
         source = known.learnt_from
-        return cls(tuple(known.layers), source.num_words, source.share, source.seed, source.starts)
+        is_all = source.positions == "all"
+        return cls(tuple(known.layers), source.num_words, source.share, source.seed, source.starts, is_all)
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,7 @@ class Fit:
             "num_words": self.learning.num_words,
             "seed": self.learning.seed,
             "starts": self.learning.starts,
+            "positions": "all" if self.learning.all_positions else None,
             "images": self.images,
             "held_out": self.held_out,
         }
@@ -79,7 +88,7 @@ def plan_fit(storage: Storage, members: Snapshot, spec: FeatureSpec, learning: L
     Raises DictionaryNotFoundError when no image is left to learn from.
     """
     commits = read_commits(storage, members.dataset, spec.fingerprint)
-    there = sampled_ids(commits, learning.layers)
+    there = sampled_ids(commits, learning.layers, learning.product)
     rows = zip(members.table["image_id"].to_pylist(), members.table["path"].to_pylist(), strict=True)
     kept = [(image_id, held_out(path)) for image_id, path in rows if image_id in there]
     fitted = tuple(image_id for image_id, out in kept if not out) or tuple(image_id for image_id, _ in kept)
@@ -104,7 +113,7 @@ def new_errors(
     storage: Storage, dataset: str, spec: FeatureSpec, known: DictionarySet, image_ids: Sequence[str]
 ) -> dict[Layer, npt.NDArray[np.float64]]:
     """For each layer the quantisation error of each of these images: mean squared distance to the nearest words."""
-    shared = (storage, dataset, spec.fingerprint, known.words, tuple(image_ids))
+    shared = (storage, dataset, spec.fingerprint, known.words, tuple(image_ids), known.learnt_from.product)
     arguments = {layer: (layer, *shared) for layer in widest_first(known.layers)}
     return fan_out(_errors_of_layer, arguments, doing="checking words", unit="layers")
 
@@ -119,13 +128,14 @@ def fit_layer(layer: Layer, fit: Fit) -> tuple[Dictionary, float]:
     started = time.monotonic()
     spec = fit.spec.fingerprint
     commits = read_commits(fit.storage, fit.dataset, spec)
-    sample = read_sample(fit.storage, fit.dataset, spec, commits, layer, fit.images)
+    product = fit.learning.product
+    sample = read_sample(fit.storage, fit.dataset, spec, commits, layer, fit.images, product)
     words = fit_words(sample.descriptors, fit.learning.num_words, seed=fit.learning.seed, starts=fit.learning.starts)
     held_out_errors: tuple[float, ...] = ()
     num_descriptors = len(sample.descriptors)
     del sample  # as large as the fit itself
     if fit.held_out:
-        others = read_sample(fit.storage, fit.dataset, spec, commits, layer, fit.held_out)
+        others = read_sample(fit.storage, fit.dataset, spec, commits, layer, fit.held_out, product)
         errors = image_errors(others.descriptors, others.image_of, len(others.image_ids), words.words_KD)
         held_out_errors = tuple(errors.tolist())
     source = LearntFrom(
@@ -145,6 +155,7 @@ def _errors_of_layer(
     spec: str,
     words: dict[Layer, npt.NDArray[np.float32]],
     image_ids: Sequence[str],
+    product: Product,
 ) -> npt.NDArray[np.float64]:
-    sample = read_sample(storage, dataset, spec, read_commits(storage, dataset, spec), layer, image_ids)
+    sample = read_sample(storage, dataset, spec, read_commits(storage, dataset, spec), layer, image_ids, product)
     return np.asarray(image_errors(sample.descriptors, sample.image_of, len(sample.image_ids), words[layer]))

@@ -1,7 +1,6 @@
 """fit-dictionary: the words of VLAD, learnt from a sample of a dataset's descriptors."""
 
 import sys
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -79,13 +78,17 @@ class DictionarySummary:
     failed_shards: dict[str, str] = field(default_factory=dict)
 
 
-def fit_dictionary(request: Request, learning: Learning) -> tuple[DictionarySummary | None, ShardsSummary]:
+def fit_dictionary(
+    request: Request, learning: Learning, *, within: RaySession | None = None
+) -> tuple[DictionarySummary | None, ShardsSummary]:
     """Sample what is not sampled yet, learn words from it, and keep them; None when images are still pending.
+
+    `within` as in `featurize`.
 
     Raises:
         TextureStoreError: the job cannot be done.
     """
-    with RaySession(request.address) as session:
+    with RaySession(request.address, within) as session:
         storage = open_for_writing(request.store_url, create=False)
         snapshot = latest_snapshot(storage, request.dataset)
         spec = find_spec(request, storage, session)
@@ -107,7 +110,7 @@ def sample(
 ) -> tuple[Plan, ShardsSummary]:
     """Draw descriptors of those `members` (a part of a snapshot) that have none."""
     outcome = Outcome(SAMPLE_JOB)
-    pairs: tuple[Pair, ...] = tuple(("sample", layer) for layer in learning.layers)
+    pairs: tuple[Pair, ...] = tuple((learning.product, layer) for layer in learning.layers)
     plan = plan_for(storage, members, spec, pairs)
     if plan.units:
         session.join()
@@ -178,6 +181,13 @@ def _rounded(error: float) -> float:
 @click.option(
     "--sample", "share", default="20%", show_default=True, metavar="SHARE", help="Of the images, 250 to 1024."
 )
+@click.option(
+    "--positions",
+    type=click.Choice(["sample", "all"]),
+    default="sample",
+    show_default=True,
+    help="Of each image: 256 descriptors a layer, or all that it has, which takes much memory and storage.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of k-means.")
 @click.option(
     "--starts", type=click.IntRange(1, 100), default=4, show_default=True, help="Of k-means; the best is kept."
@@ -194,6 +204,7 @@ def command(
     layers: str,
     words: int,
     share: str,
+    positions: str,
     seed: int,
     starts: int,
     precision: AutoPrecision,
@@ -207,18 +218,19 @@ def command(
 ) -> None:
     """Learn the words of VLAD: k-means on descriptors of a sample of the images, layer by layer.
 
-    Of each sampled image 256 descriptors a layer are kept, so that words can be learnt again later without the network.
-    The same images and settings give the same dictionary, bit for bit. Then run encode.
+    Of each sampled image 256 descriptors a layer are kept (or all: --positions), so that words can be learnt again
+    later without the network. The same images and settings give the same dictionary, bit for bit. Then run encode.
     """
     allowed_share = share_of(max_rejected, "--max-rejected")
-    learning = Learning(list_of(layers, LAYERS, "--layers"), words, share_of(share, "--sample"), seed, starts)
+    layer_list, share_taken = list_of(layers, LAYERS, "--layers"), share_of(share, "--sample")
+    learning = Learning(layer_list, words, share_taken, seed, starts, positions == "all")
     if learning.share == 0:
         raise UsageError(f"--sample {share}: a sample of no image; write a share such as 20%")
     request = Request(
         store_url=store_url,
         dataset=dataset,
         pixels=make_pixel_spec(**pixel_settings(**pixels, default_size=DEFAULT_SIZE)),
-        encoders=("sample",),
+        encoders=(learning.product,),
         layers=learning.layers,
         precision=precision,
         weights=weights,
@@ -238,7 +250,7 @@ def command(
 
 
 def _dry_run(request: Request, learning: Learning, *, as_json: bool) -> None:
-    with ExitStack() as session:
+    with RaySession(request.address) as session:
         storage = open_for_writing(request.store_url, create=False)
         spec = find_spec(request, storage, session)
         members = sampled(latest_snapshot(storage, request.dataset), learning.share)

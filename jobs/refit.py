@@ -93,7 +93,7 @@ def _drifts(
 ) -> dict[Layer, Drift]:
     """For each layer; empty when nothing can be compared: too few held-out images, or no new one could be read."""
     commits = read_commits(storage, snapshot.dataset, spec.fingerprint)
-    there = sampled_ids(commits, tuple(known.layers))
+    there = sampled_ids(commits, tuple(known.layers), known.learnt_from.product)
     image_ids = [image_id for image_id in new.table["image_id"].to_pylist() if image_id in there]
     if not image_ids:
         say("none of the new images could be sampled, so the dictionary cannot be checked")

@@ -125,6 +125,9 @@ class Featurizer:
             if product == "sample":
                 products.samples[layer] = [np.empty((0, 0), np.float32)] * count
                 continue
+            if product == "positions":
+                products.positions[layer] = [np.empty((0, 0), np.float32)] * count
+                continue
             if product == "fold-vlad":
                 products.fold_vectors[layer] = {
                     name: np.empty((count, words.size), np.float32) for name, words in self._fold_words[layer].items()
@@ -145,7 +148,7 @@ class Featurizer:
         indices = batch.indices
         encoders: dict[Layer, list[Encoder]] = {layer: [] for _, layer in pairs}
         for product, layer in pairs:
-            if product != "sample" and product != "fold-vlad":
+            if product != "sample" and product != "positions" and product != "fold-vlad":
                 encoders[layer].append(product)
         made: dict[tuple[str, Layer, str], torch.Tensor] = {}
         for layer, maps in self._network.feature_maps(self._transfer.to_device(batch.pixels_BHW), encoders):
@@ -153,6 +156,10 @@ class Featurizer:
             if layer in products.samples:
                 for row, index in enumerate(indices):
                     products.samples[layer][index] = _sample(maps[row], paths[index], layer)
+            if layer in products.positions:
+                every = np.arange(maps.shape[2] * maps.shape[3], dtype=np.int64)
+                for row, index in enumerate(indices):
+                    products.positions[layer][index] = take_descriptors(maps[row], every)
             if layer in products.fold_vectors:
                 names = list(products.fold_vectors[layer])
                 by_each = vlad_by_each(maps, [self._fold_words[layer][name] for name in names])

@@ -25,6 +25,8 @@ class Products:
     """int32 (N, K): descriptors of each word, for VLAD."""
     samples: dict[Layer, list[np.ndarray]] = field(default_factory=dict)
     """float32 (descriptors, D) for each image."""
+    positions: dict[Layer, list[np.ndarray]] = field(default_factory=dict)
+    """Likewise of all positions."""
     fold_vectors: dict[Layer, dict[str, np.ndarray]] = field(default_factory=dict)
     """float32 (N, width) for each fold dictionary."""
     num_positions: dict[Layer, np.ndarray] = field(default_factory=dict)
@@ -39,6 +41,8 @@ def product_tables(products: Products, members: Sequence[Mapping[str, Any]]) -> 
         tables[encoder, layer] = _features_table(members, vectors, products.num_positions[layer], counts)
     for layer, samples in products.samples.items():
         tables["sample", layer] = _samples_table(members, samples, products.num_positions[layer])
+    for layer, descriptors in products.positions.items():
+        tables["positions", layer] = _samples_table(members, descriptors, products.num_positions[layer])
     for layer, fold_vectors in products.fold_vectors.items():
         tables["fold-vlad", layer] = _fold_vectors_table(members, fold_vectors, products.num_positions[layer])
     return tables

@@ -15,9 +15,9 @@ NUMERICS_VERSION = 1
 """Raised by hand when the same spec would give other values; it is part of the fingerprint."""
 
 Encoder = Literal["mean", "max", "gram", "vlad"]
-Product = Literal["mean", "max", "gram", "vlad", "sample", "fold-vlad"]
-"""What is made of an image at a layer: an encoder's vector, a sample of its descriptors, or VLAD by each of many
-dictionaries that were learnt inside the folds of an evaluation."""
+Product = Literal["mean", "max", "gram", "vlad", "sample", "positions", "fold-vlad"]
+"""What is made of an image at a layer: an encoder's vector, a sample of its descriptors or all of them, or VLAD by each
+of many dictionaries that were learnt inside the folds of an evaluation."""
 Layer = Literal["input", "conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3"]
 Fit = Literal["stretch", "crop"]
 Resize = Literal["area", "bilinear", "nearest"]

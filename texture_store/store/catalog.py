@@ -80,7 +80,11 @@ class Catalog:
     def pairs(self, fingerprint: str) -> list[FeaturePair]:
         """The feature sets that a spec has commits for, sorted."""
         pairs = {pair for record in self.commits(fingerprint) for pair in record.pairs}
-        return sorted((product, layer) for product, layer in pairs if product != "sample" and product != "fold-vlad")
+        return sorted(
+            (product, layer)
+            for product, layer in pairs
+            if product != "sample" and product != "positions" and product != "fold-vlad"
+        )
 
     def coverage(self, fingerprint: str, pair: Pair) -> Coverage:
         """Featurized, rejected and pending members of the snapshot."""

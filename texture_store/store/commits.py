@@ -35,7 +35,7 @@ from texture_store.store.tables import FileRecord, parquet_bytes, read_table
 Pair = tuple[Product, Layer]
 FeaturePair = tuple[Encoder, Layer]
 
-PRODUCT_TABLES = ("features", "samples", "folds")
+PRODUCT_TABLES = ("features", "samples", "positions", "folds")
 """Tables with one file for each pair of a shard; its rows are the images of the commit."""
 
 RECORD_FORMAT = 1

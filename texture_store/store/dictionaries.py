@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from schemas import VECTOR, dictionary_schema
 from texture_store.errors import DictionaryNotFoundError, SchemaMismatchError, UsageError
 from texture_store.objects import Storage
-from texture_store.spec import LAYERS, NUM_CHANNELS, FeatureSpec, Layer
+from texture_store.spec import LAYERS, NUM_CHANNELS, FeatureSpec, Layer, Product
 from texture_store.store import layout
 from texture_store.store.commits import CommitRecord, list_specs, read_commits, step_name, write_commit
 from texture_store.store.specs import read_spec
@@ -44,6 +45,8 @@ class LearntFrom(BaseModel):
     seed: int
     starts: int
     """Of k-means; the best one counts."""
+    positions: Literal["all"] | None = None
+    """None: a sample of each image's descriptors; not written then, so that ids are those that they always were."""
     images: tuple[str, ...]
     """image_ids that the words were fitted to."""
     num_descriptors: int
@@ -54,6 +57,15 @@ class LearntFrom(BaseModel):
     """image_ids that were sampled but kept out of the fit."""
     held_out_errors: tuple[float, ...]
     """Mean squared distance to the words for each of them."""
+
+    @property
+    def product(self) -> Product:
+        """What the words were learnt from."""
+        return "sample" if self.positions is None else "positions"
+
+    def to_json(self) -> str:
+        """As it is written; part of a dictionary's id."""
+        return self.model_dump_json(exclude_none=True)
 
     @property
     def held_out_error(self) -> float | None:
@@ -223,13 +235,13 @@ def dictionary_table(one: Dictionary) -> pa.Table:
         pa.FixedSizeListArray.from_arrays(pa.array(one.words.reshape(-1)), type=schema.field(VECTOR).type),
         pa.array(one.counts, pa.int64()),
         pa.array(one.errors, pa.float64()),
-        pa.array([one.learnt_from.model_dump_json()] * num_words, pa.string()),
+        pa.array([one.learnt_from.to_json()] * num_words, pa.string()),
     ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _digest(one: Dictionary) -> str:
-    digest = hashlib.sha256(one.learnt_from.model_dump_json().encode())
+    digest = hashlib.sha256(one.learnt_from.to_json().encode())
     for array, kind in ((one.words, "<f4"), (one.counts, "<i8"), (one.errors, "<f8")):
         digest.update(np.ascontiguousarray(array, kind).tobytes())
     return digest.hexdigest()

@@ -10,10 +10,10 @@ from schemas import DESCRIPTORS, SAMPLES
 from texture_store.encoding.sampling import DESCRIPTORS_PER_IMAGE
 from texture_store.errors import FeaturesNotFoundError, SchemaMismatchError
 from texture_store.objects import Storage
-from texture_store.spec import NUM_CHANNELS, Layer
+from texture_store.spec import NUM_CHANNELS, Layer, Product
 from texture_store.store import layout
 from texture_store.store.commits import CommitRecord
-from texture_store.store.tables import read_table
+from texture_store.store.tables import read_numbers, read_table
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,25 @@ class Sample:
     """(N,) index in `image_ids`."""
 
 
-def sampled_ids(commits: Sequence[CommitRecord], layers: Sequence[Layer]) -> set[str]:
-    """image_ids of which there are descriptors at every one of these layers."""
+def sampled_ids(commits: Sequence[CommitRecord], layers: Sequence[Layer], product: Product = "sample") -> set[str]:
+    """image_ids of which there are descriptors at every one of these layers: samples, or those of all `positions`."""
     at_layer = (
-        {image_id for record in commits if ("sample", layer) in record.pairs for image_id in record.members}
+        {image_id for record in commits if (product, layer) in record.pairs for image_id in record.members}
         for layer in layers
     )
     return set.intersection(*at_layer)
 
 
 def read_sample(
-    storage: Storage, dataset: str, spec: str, commits: Sequence[CommitRecord], layer: Layer, image_ids: Sequence[str]
+    storage: Storage,
+    dataset: str,
+    spec: str,
+    commits: Sequence[CommitRecord],
+    layer: Layer,
+    image_ids: Sequence[str],
+    product: Product = "sample",
 ) -> Sample:
-    """The descriptors of these images, one file after the other into one array.
+    """The descriptors of these images, one file after the other into one array; with `positions` all that they have.
 
     The order, and so every bit of what is learnt from them, is that of `image_ids`, not that of the files.
 
@@ -48,8 +54,8 @@ def read_sample(
         FeaturesNotFoundError: none of them has descriptors.
         SchemaMismatchError: a file of another version, or with another number of values than it says.
     """
-    folder = layout.samples_folder(dataset, spec, layer) + "/"
-    there = sampled_ids(commits, [layer])
+    folder = layout.product_folder(dataset, spec, product, layer) + "/"
+    there = sampled_ids(commits, [layer], product)
     wanted = [image_id for image_id in image_ids if image_id in there]
     if not wanted:
         raise FeaturesNotFoundError(
@@ -57,13 +63,15 @@ def read_sample(
         )
     channels = NUM_CHANNELS[layer]
     place = {image_id: number for number, image_id in enumerate(wanted)}
-    # Every image has room for as many as are drawn of one; memory that is not touched is not used.
-    rooms = np.empty((len(wanted), DESCRIPTORS_PER_IMAGE, channels), np.float32)
-    counts = np.zeros(len(wanted), np.int64)
     members = {file.path: record.members for record in commits for file in record.files if file.path.startswith(folder)}
-    for path in sorted(members):
-        if not place.keys() & members[path]:
-            continue
+    paths = [path for path in sorted(members) if place.keys() & members[path]]
+    room = DESCRIPTORS_PER_IMAGE
+    if product == "positions":
+        room = max(read_numbers(storage, path, "num_descriptors").max(initial=1) for path in paths)
+    # Every image has room for as many as one has at most; memory that is not touched is not used.
+    rooms = np.empty((len(wanted), room, channels), np.float32)
+    counts = np.zeros(len(wanted), np.int64)
+    for path in paths:
         table = read_table(storage, path, SAMPLES)
         ids, sizes = table["image_id"].to_pylist(), table["num_descriptors"].to_numpy()
         column = table[DESCRIPTORS].combine_chunks()
@@ -72,7 +80,7 @@ def read_sample(
             if image_id not in place:
                 continue
             own = values[ends[row] : ends[row + 1]]
-            if own.size != sizes[row] * channels or sizes[row] > DESCRIPTORS_PER_IMAGE:
+            if own.size != sizes[row] * channels or sizes[row] > room:
                 raise SchemaMismatchError(
                     f"{storage.url_of(path)}: {own.size} values are not {sizes[row]} descriptors of {channels}; delete"
                     " it and run again"
@@ -80,7 +88,7 @@ def read_sample(
             rooms[place[image_id], : sizes[row]] = own.reshape(-1, channels)
             counts[place[image_id]] = sizes[row]
     image_of = np.repeat(np.arange(len(wanted)), counts)
-    if (counts == DESCRIPTORS_PER_IMAGE).all():
+    if (counts == room).all():
         return Sample(wanted, rooms.reshape(-1, channels), image_of)
-    is_filled = np.arange(DESCRIPTORS_PER_IMAGE) < counts[:, None]
+    is_filled = np.arange(room) < counts[:, None]
     return Sample(wanted, rooms[is_filled], image_of)

@@ -89,7 +89,9 @@ def dataset_status(catalog: Catalog) -> DatasetStatus:
                 description=spec.describe(),
                 random_weights=spec.is_random,
                 rejected_by_reason=dict(reasons.most_common()),
-                sampled=len(members & _with_any(catalog, fingerprint, "sample")),
+                sampled=len(
+                    members & (_with_any(catalog, fingerprint, "sample") | _with_any(catalog, fingerprint, "positions"))
+                ),
                 dictionaries=[one.id for one in dictionaries_of(catalog.commits(fingerprint), spec)],
                 fold_vectors=len(members & _with_any(catalog, fingerprint, "fold-vlad")),
                 feature_sets=sets,

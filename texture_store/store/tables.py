@@ -8,6 +8,7 @@ import hashlib
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -79,6 +80,12 @@ def read_image_ids(storage: Storage, path: str) -> list[str]:
     table = parse_table(storage.read(path), storage.url_of(path), None, columns=[_ID])
     ids: list[str] = table[_ID].to_pylist()
     return ids
+
+
+def read_numbers(storage: Storage, path: str, column: str) -> npt.NDArray[np.int64]:
+    """One column of integers, without the others being decoded."""
+    table = _parse(storage.read(path), storage.url_of(path), None, columns=[column])
+    return np.asarray(table[column].to_numpy(), np.int64)
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
