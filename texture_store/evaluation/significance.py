@@ -28,7 +28,7 @@ class Comparison:
     """Infinite when all differences are the same and not 0; 0 when all are 0."""
     p: float
     """Two-sided."""
-    dof: int
+    dof: float
     error: float
     """Corrected standard error of the mean: mean / t."""
 
@@ -78,6 +78,31 @@ def corrected_t_test(differences: Values, *, test_share: float) -> Comparison:
         return Comparison(same, float(np.copysign(np.inf, same)) if same else 0.0, float(same == 0), dof, 0.0)
     error = float(np.sqrt(differences.var(ddof=1) * (1 / len(differences) + test_share)))
     return Comparison(mean, mean / error, float(2 * stats.t.sf(abs(mean / error), dof)), dof, error)
+
+
+def corrected_difference(before: Values, now: Values, *, share_before: float, share_now: float) -> Comparison:
+    """Whether the mean of `now` differs from that of `before`, where the two were scored on different folds.
+
+    before (J,), now (K,): fold scores of repeated cross-validation, each series of its own images. share_before,
+    share_now: rows tested per row learnt from, as in `corrected_t_test`, whose variance of a mean each series has.
+    There are no pairs, so the variances add up (Welch 1947, Biometrika 34:28, with Satterthwaite's degrees of freedom).
+    Where the two have images in common their means rise and fall together, and this errs towards "no difference".
+
+    UsageError as `corrected_t_test`.
+    """
+    means, variances, dofs = [], [], []
+    for scores, share in ((before, share_before), (now, share_now)):
+        own = corrected_t_test(scores, test_share=share)
+        means.append(own.mean)
+        variances.append(own.error**2)
+        dofs.append(own.dof)
+    mean = round(means[1] - means[0], ROUNDING)
+    variance = sum(variances)
+    if not variance:
+        return Comparison(mean, float(np.copysign(np.inf, mean)) if mean else 0.0, float(mean == 0), sum(dofs), 0.0)
+    dof = variance**2 / sum(one**2 / own for one, own in zip(variances, dofs, strict=True))
+    error = float(np.sqrt(variance))
+    return Comparison(mean, mean / error, float(2 * stats.t.sf(abs(mean / error), dof)), float(dof), error)
 
 
 def holm(p_values: Sequence[float] | Values) -> Values:
