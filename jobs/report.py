@@ -108,6 +108,7 @@ def _content(
     from jobs.report_audit import quick_audit
     from jobs.report_claims import claims_of_dataset
     from jobs.report_explanations import explanations_of
+    from jobs.report_history import history_of_question
     from jobs.report_images import labels_of
     from jobs.report_provenance import newest_entry, provenance_of, shown_specs, when
     from jobs.report_rejected import rejected_of
@@ -125,6 +126,7 @@ def _content(
     mistakes: Misclassified | Absent = none
     if question is not None:
         mistakes = misclassified_of(store.storage, dataset, question, reader, for_mistakes)
+    history = none if question is None else history_of_question(store, dataset, question)
     explained = explanations_of(store, catalog, reader, max_images // 4)
     left = max_images - reader.num_read - reader.num_missing
     samples = samples_of(seen, column, reader, left, note="" if specs else _BY_DEFAULT)
@@ -141,6 +143,7 @@ def _content(
         rejected=rejected_of(catalog, specs),
         provenance=provenance_of(catalog, question),
         explanations=explained,
+        history=history,
     )
 
 

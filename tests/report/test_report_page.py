@@ -20,6 +20,7 @@ SECTIONS = [
     "Feature sets",
     "Layers and encoders",
     "All scores",
+    "Scores over snapshots",
     "Claims of the paper",
     "What is taken for what",
     "Misclassified micrographs",

@@ -250,3 +250,5 @@ class Report:
     rejected: Rejected | Absent
     provenance: Provenance
     explanations: Explanations | Absent
+    history: Sequence[Plot] | Absent = Absent("Scores are of one snapshot only.")
+    """Scores over snapshots."""

@@ -16,8 +16,8 @@ from texture_store.spec import ENCODERS, LAYERS, NETWORK_LAYERS
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLOURS = {"mean": "#0072b2", "max": "#d55e00", "gram": "#009e73", "vlad": "#cc79a7"}  # Okabe and Ito
-_SYMBOLS = {"mean": "circle", "max": "triangle-down", "gram": "square", "vlad": "diamond"}
+COLOURS = {"mean": "#0072b2", "max": "#d55e00", "gram": "#009e73", "vlad": "#cc79a7"}  # Okabe and Ito
+SYMBOLS = {"mean": "circle", "max": "triangle-down", "gram": "square", "vlad": "diamond"}
 _TOGETHER = "#e69f00"
 _SHADES = ("#9ecae1", "#6baed6", "#4292c6", "#2a74b0", "#1d5f9e")
 _BASELINES = {"metadata": ("metadata alone", "dash"), "majority": ("majority", "dot")}
@@ -55,8 +55,8 @@ def layers_plots(scores: "pd.DataFrame", *, score_name: str) -> list[Plot]:
                     encoder,
                     [f"{encoder} {layer}" for layer in layers],
                     mode="lines+markers",
-                    line={"color": _COLOURS[encoder]},
-                    marker={"symbol": _SYMBOLS[encoder], "size": 8, "color": _COLOURS[encoder]},
+                    line={"color": COLOURS[encoder]},
+                    marker={"symbol": SYMBOLS[encoder], "size": 8, "color": COLOURS[encoder]},
                 )
             )
         figure = _score_figure(traces, layers, "layer", rows, limits, score_name)
