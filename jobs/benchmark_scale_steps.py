@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.cluster import RaySession
 from jobs.index import index
 from jobs.planning import DEFAULT_ENCODERS, Plan, Request, make_plan, plan_for
 from jobs.shards import Outcome, summarize

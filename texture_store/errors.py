@@ -23,6 +23,7 @@
       TableError                             about what the store holds
         DatasetNotFoundError, SnapshotNotFoundError, FeaturesNotFoundError, DictionaryNotFoundError (LookupError)
         SchemaMismatchError, CommitConflictError, BalanceError
+      LeaseHeldError                         another run of the same job is going on
 
 Each takes one message, so that all of them pickle across processes. A message is one line: the thing, the reason, what
 to do.
@@ -192,6 +193,10 @@ class StoreFormatError(StoreError):
 
 class IsolationError(TextureStoreError):
     """No process could be started to read micrographs in; the images wait for the next run."""
+
+
+class LeaseHeldError(TextureStoreError):
+    """Another run of the same job on the same dataset is going on; leave it alone."""
 
 
 class TableError(TextureStoreError):

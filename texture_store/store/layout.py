@@ -18,10 +18,11 @@ _EVALUATION = re.compile(r"e[0-9a-f]{24}")
 _EXPLANATION = re.compile(r"x[0-9a-f]{24}")
 _RECIPE = re.compile(r"[a-z][a-z0-9]{0,40}-[0-9a-f]{20}")
 _REPORT = re.compile(r"[a-z][a-z0-9_-]{0,99}\.[a-z]{2,5}")
+_SIGN = re.compile(r"held|released|beat-[1-9][0-9]{0,6}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 EXPLANATIONS = ("importances", "characteristics", "typical", "map", "exemplars", "heat_maps", "neighbours")
 """Tables of STORE/explanations/."""
-_TABLES = ("micrographs", "features", "rejected", "samples", "folds", "dictionaries")
+_TABLES = ("micrographs", "features", "rejected", "samples", "positions", "folds", "dictionaries")
 
 
 def check_dataset(name: str) -> str:
@@ -87,6 +88,8 @@ def product_folder(dataset: str, spec: str, product: Product, layer: Layer) -> s
     """The folder of what is made of images at one layer."""
     if product == "sample":
         return samples_folder(dataset, spec, layer)
+    if product == "positions":
+        return f"positions/{_dataset_spec(dataset, spec)}/layer={_layer(layer)}"
     if product == "fold-vlad":
         return folds_folder(dataset, spec, layer)
     return features_folder(dataset, spec, product, layer)
@@ -223,6 +226,31 @@ def parse_texture_path(path: str) -> tuple[str, str, str, int] | None:
 def report_path(dataset: str, name: str) -> str:
     """A figure or page for people."""
     return f"reports/dataset={check_dataset(dataset)}/{_checked(_REPORT, name, 'report')}"
+
+
+def runs_folder(dataset: str, job: str) -> str:
+    """The folder of what runs of a scheduled job leave."""
+    return f"runs/dataset={check_dataset(dataset)}/job={_checked(_NAME, job, 'job')}"
+
+
+def run_path(dataset: str, job: str, number: int) -> str:
+    """The record of a run that was done."""
+    return f"{runs_folder(dataset, job)}/run-{_number(number)}.json"
+
+
+def lease_path(dataset: str, job: str, number: int, sign: str) -> str:
+    """A sign of the holder of a lease: `held`, `beat-1`, `beat-2` ... or `released`."""
+    return f"{runs_folder(dataset, job)}/lease-{_number(number)}/{_checked(_SIGN, sign, 'sign')}.json"
+
+
+def parse_run_path(path: str) -> tuple[int, str] | None:
+    """(number, sign) of a lease's path, sign `run` for a record; None for any other path."""
+    found = re.fullmatch(r"runs/[^/]+/[^/]+/(?:run-([1-9][0-9]{0,8})|lease-([1-9][0-9]{0,8})/([a-z0-9-]+))\.json", path)
+    if found is None:
+        return None
+    if found[1] is not None:
+        return int(found[1]), "run"
+    return None if _SIGN.fullmatch(found[3]) is None else (int(found[2]), found[3])
 
 
 def check_shard(name: str) -> str:
