@@ -17,6 +17,7 @@ COMMANDS = {
     "audit": "What a score would mean: metadata alone, duplicates, groups.",
     "evaluate": "How well feature sets tell the labels apart, and whether to trust it.",
     "report": "One HTML file of all that a store knows about a dataset.",
+    "reevaluate": "The scheduled job: bring up to date, score, compare with the scores before.",
     "explain": "Why: important and characteristic textures, heat maps, typical images.",
     "submit": "Run one of these on a running Ray cluster, once at a time.",
     "sql": "Query a store with DuckDB.",

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +12,12 @@ from jobs.cluster import RaySession, Workers, cluster_workers, local_workers
 from jobs.options import print_summary
 from jobs.planning import Plan
 from jobs.progress import say
-from texture_store.spec import Layer
+from texture_store.spec import FeatureSpec, Layer
 from texture_store.store.commits import CommitRecord
+from texture_store.store.work import Unit
+
+if TYPE_CHECKING:
+    from texture_store.backbone.weights import Weights
 
 SAMPLE_IMAGES = 6
 
@@ -90,23 +95,41 @@ def _sample(
     fold_words: Mapping[Layer, Mapping[str, np.ndarray]] | None,
 ) -> tuple[float, float]:
     from texture_store.backbone.weights import from_safetensors
+    from texture_store.store.specs import read_weights
+
+    weights = from_safetensors(
+        read_weights(plan.storage, plan.spec.weights), digest=plan.spec.weights, allow_foreign=True
+    )
+    archive_url = plan.snapshot.archive_url
+    return measure(plan.units[0], archive_url, plan.spec, weights, workers, words=words, fold_words=fold_words)
+
+
+def measure(
+    unit: Unit,
+    archive_url: str,
+    spec: FeatureSpec,
+    weights: "Weights",
+    workers: Workers,
+    *,
+    words: Mapping[Layer, np.ndarray] | None = None,
+    fold_words: Mapping[Layer, Mapping[str, np.ndarray]] | None = None,
+) -> tuple[float, float]:
+    """(seconds in an extract actor, bytes) per image, of a few images that go through the network here and now."""
     from texture_store.pipeline import Extractor, load_shard
     from texture_store.products import product_tables
-    from texture_store.store.specs import read_weights
     from texture_store.store.tables import parquet_bytes
 
     say(f"measuring {SAMPLE_IMAGES} images")
-    unit = plan.units[0].head(SAMPLE_IMAGES)
-    data = read_weights(plan.storage, plan.spec.weights)
+    unit = unit.head(SAMPLE_IMAGES)
     extract = Extractor(
-        from_safetensors(data, digest=plan.spec.weights, allow_foreign=True),
-        plan.spec,
+        weights,
+        spec,
         words=words,
         fold_words=fold_words,
         device=workers.device,
         threads=min(workers.threads, os.cpu_count() or 1) if workers.device == "cpu" else None,
     )
-    loaded = load_shard(unit, plan.snapshot.archive_url, plan.spec.pixels)
+    loaded = load_shard(unit, archive_url, spec.pixels)
     images = max(1, len(loaded.seen))
     extract(loaded)  # the first call prepares kernels
     started = time.monotonic()

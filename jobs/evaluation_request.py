@@ -39,8 +39,14 @@ class EvaluationRequest:
     with_columns: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
     spec: str | None = None
+    vlad_spec: str | None = None
+    """Of VLAD, which has a spec of its own; None: as `spec`."""
     snapshot: int | None = None
     raw_sums: bool = False
     strict: bool = False
     """Also score VLAD by dictionaries that are learnt inside the folds."""
     address: str = "local"
+
+    def spec_of(self, encoder: Encoder) -> str | None:
+        """The spec that is asked for an encoder; None for that of the newest complete one."""
+        return self.vlad_spec if encoder == "vlad" and self.vlad_spec is not None else self.spec

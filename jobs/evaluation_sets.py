@@ -49,10 +49,7 @@ def wanted_sets(catalog: Catalog, request: EvaluationRequest, say: Say) -> list[
 
     Raises FeaturesNotFoundError when there is nothing to evaluate.
     """
-    if request.spec is None:
-        pairs = set(chosen_pairs(catalog))
-    else:
-        pairs = set(catalog.pairs(named_spec(catalog, request.spec)))
+    pairs = _pairs_there(catalog, request)
     there = {name for name in product(ENCODERS, PAPER_LAYERS) if all((name[0], one) in pairs for one in _layers(name))}
     if request.paper_grid:
         complete = [one for one in ENCODERS if {(one, layer) for layer in PAPER_LAYERS} <= there]
@@ -75,6 +72,15 @@ def wanted_sets(catalog: Catalog, request: EvaluationRequest, say: Say) -> list[
     return names
 
 
+def _pairs_there(catalog: Catalog, request: EvaluationRequest) -> set[FeaturePair]:
+    """Those that the spec of their encoder has; where none is named, those that any has."""
+    found: set[FeaturePair] = set()
+    for named in {request.spec_of(encoder) for encoder in ENCODERS}:
+        pairs = chosen_pairs(catalog) if named is None else catalog.pairs(named_spec(catalog, named))
+        found |= {pair for pair in pairs if request.spec_of(pair[0]) == named}
+    return found
+
+
 def _layers(name: SetName) -> list[Layer]:
     return [layer for layer in LAYERS if layer == name[1] or (name[1] == ALL_LAYERS and layer in NETWORK_LAYERS)]
 
@@ -87,7 +93,7 @@ def read_sets(
     found: dict[FeaturePair, Features] = {}
     specs: dict[str, list[str]] = {}
     for encoder, layer in pairs:
-        choice = choose_spec(catalog, (encoder, layer), request.spec)
+        choice = choose_spec(catalog, (encoder, layer), request.spec_of(encoder))
         if choice.note:
             say(f"{encoder} {layer}: {choice.note}")
         spec = f"spec {choice.spec.fingerprint}: {choice.spec.describe()}"

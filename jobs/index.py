@@ -14,8 +14,8 @@ from texture_store.archive.listing import Listing, list_archive
 from texture_store.archive.snapshot import SHARD_SIZE, SnapshotChange, next_snapshot
 from texture_store.errors import CommitConflictError, DatasetNotFoundError, UsageError
 from texture_store.objects import Storage, open_storage
-from texture_store.store.layout import check_dataset
-from texture_store.store.opening import open_for_writing
+from texture_store.store.layout import STORE_FILE, check_dataset
+from texture_store.store.opening import open_for_reading, open_for_writing
 from texture_store.store.snapshots import Snapshot, latest_snapshot, write_snapshot
 
 JOB = "index"
@@ -108,6 +108,37 @@ def index(
             continue
         return _summary(current, listing, change, time.monotonic() - started)
     raise CommitConflictError(f"dataset {dataset}: others kept writing snapshots meanwhile; run index again")
+
+
+def look(
+    store_url: str,
+    dataset: str,
+    archive_url: str,
+    *,
+    labels: str | None = None,
+    label_column: str | None = None,
+    group_column: str | None = None,
+    where: Sequence[str] = (),
+    root: str | None = None,
+    shard_size: int = SHARD_SIZE,
+    advance: Callable[[int], None] = lambda _: None,
+) -> tuple[IndexSummary, Snapshot]:
+    """What `index` would find, and the snapshot that it would leave as the latest; nothing is written."""
+    started = time.monotonic()
+    check_dataset(dataset)
+    listing = list_archive(archive_url, root=root, progress=advance)
+    known = _labels(labels, label_column, group_column, listing)
+    storage = open_storage(store_url)
+    previous = _latest(open_for_reading(store_url), dataset) if storage.exists(STORE_FILE) else None
+    conditions = [parse_condition(text) for text in where]
+    change = next_snapshot(
+        previous.table if previous else None, listing, known, shard_size=shard_size, where=conditions
+    )
+    snapshot = previous
+    if snapshot is None or change.is_new:
+        number = 1 + (previous.number if previous else 0)
+        snapshot = Snapshot(dataset, number, change.table, listing.archive_url, "", known.source if known else None)
+    return _summary(snapshot, listing, change, time.monotonic() - started), snapshot
 
 
 def _labels(source: str | None, label_column: str | None, group_column: str | None, listing: Listing) -> Labels | None:

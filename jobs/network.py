@@ -57,19 +57,26 @@ def weights_in_store(storage: Storage, weights: str | None, *, allow_foreign: bo
 
     Order: explicit file or URL or `random:SEED`; the store's own copy; then local cache, torchvision, package index.
     """
-    from texture_store.backbone.sources import find_weights
-    from texture_store.backbone.weights import from_safetensors, to_safetensors
+    from texture_store.backbone.weights import to_safetensors
 
-    if weights is None:
+    found = find_network(storage, weights, allow_foreign=allow_foreign, say=say)
+    write_weights(storage, found.digest, to_safetensors(found))
+    return found.digest, found.lineage
+
+
+def find_network(storage: Storage | None, weights: str | None, *, allow_foreign: bool, say: Say) -> "Weights":
+    """The weights that were asked for, in that order; nothing is written. `storage` of None: there is no store yet."""
+    from texture_store.backbone.sources import find_weights
+    from texture_store.backbone.weights import from_safetensors
+
+    if weights is not None:
+        return explicit_weights(weights, allow_foreign=allow_foreign, say=say)
+    if storage is not None:
         for digest in stored_weights(storage):
             stored = from_safetensors(read_weights(storage, digest), digest=digest, allow_foreign=True)
             if stored.lineage == "caffe":
-                return digest, stored.lineage
-        found = find_weights(say=say)
-    else:
-        found = explicit_weights(weights, allow_foreign=allow_foreign, say=say)
-    write_weights(storage, found.digest, to_safetensors(found))
-    return found.digest, found.lineage
+                return stored
+    return find_weights(say=say)
 
 
 def explicit_weights(weights: str, *, allow_foreign: bool, say: Say) -> "Weights":

@@ -1,6 +1,7 @@
 """What all commands share: options, how an error is shown, and the exit status.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but more images were rejected than allowed, 130 interrupted.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but more images were rejected than allowed, 4
+done with a regression (reevaluate), 130 interrupted.
 """
 
 import json
@@ -16,6 +17,7 @@ from texture_store.spec import LAYERS, Fit, Intensity, Resize
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_TOO_MANY_REJECTED = 3
+EXIT_REGRESSION = 4
 EXIT_INTERRUPTED = 130
 
 MAX_LIST_LENGTH = 200
