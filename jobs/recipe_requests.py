@@ -23,6 +23,7 @@ def featurize_request(recipe: Recipe) -> Request:
         encoders=table.encoders,
         layers=table.layers,
         precision=table.precision,
+        keep_bits=table.keep_bits,
         weights=table.weights,
         allow_foreign=table.foreign_weights,
         address=recipe.address,

@@ -92,6 +92,7 @@ class FeaturizeTable(_Pixels):
 
     encoders: Annotated[tuple[BaseEncoder, ...], Field(min_length=1)] = ("mean", "max", "gram")
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)] = LAYERS
+    keep_bits: Annotated[StrictInt, Field(ge=1, le=23)] | None = None
     max_rejected: Share = "5%"
 
     @model_validator(mode="after")

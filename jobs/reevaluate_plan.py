@@ -133,7 +133,9 @@ def _spec(here: _Here, request: Request) -> FeatureSpec | None:
     lineage = request.weights if (request.weights or "").startswith("random:") else None
     if request.weights is None:
         lineage = "caffe"
-    return matching_spec(_specs(here), request.pixels, precision=request.precision, lineage=lineage)
+    return matching_spec(
+        _specs(here), request.pixels, precision=request.precision, keep_bits=request.keep_bits, lineage=lineage
+    )
 
 
 def _network_step(here: _Here, request: Request, members: Snapshot) -> StepPlan:
@@ -160,6 +162,7 @@ def _network_step(here: _Here, request: Request, members: Snapshot) -> StepPlan:
             lineage=weights.lineage,
             precision=precision,
             device=here.workers.device,
+            keep_bits=request.keep_bits,
         )
     rate = measure(units[0], members.archive_url, spec, weights, here.workers)
     return _step(here, count, *rate, measured=f"{SAMPLE_IMAGES} images, run here just now")
