@@ -13,6 +13,7 @@ from texture_store.objects import open_storage
 from texture_store.store.leases import lease
 from texture_store.store.opening import open_for_writing
 
+from .conftest import texture_store
 from .reevaluated import add_pictures, write_recipe
 
 
@@ -52,13 +53,12 @@ def test_an_archive_that_is_not_there(folder: Path):
         assert held.took_over == "", "a run that failed gives its lease back"
 
 
+@pytest.mark.slow
 def test_a_cluster_that_does_not_answer(folder: Path):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
     # In a process of its own: one that has a Ray running would take that.
-    from .conftest import texture_store
-
     result = texture_store("reevaluate", write_recipe(folder), "--address", address)
     assert result.returncode == 2
     last = result.stderr.strip().splitlines()[-1]
