@@ -57,7 +57,7 @@ def recipe_digest(recipe: Recipe) -> str:
 
 def _text(name: str) -> tuple[str, str]:
     path = Path(name)
-    if not path.exists() and re.fullmatch(r"[a-z0-9_-]+(\.toml)?", name):
+    if not path.is_file() and re.fullmatch(r"[a-z0-9_-]+(\.toml)?", name):
         shipped = _folder().joinpath(f"{name.removesuffix('.toml')}.toml")
         if shipped.is_file():
             return shipped.read_text("utf-8"), f"recipe {name}"

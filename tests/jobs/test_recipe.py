@@ -135,6 +135,13 @@ def test_recipes_that_come_along_are_valid_and_found_by_name():
         evaluation_request(recipe, "s", None)
 
 
+def test_a_folder_that_is_called_like_a_recipe_is_none(tmp_path: Path, monkeypatch):
+    """Such as the demo's own store."""
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("demo", store_url="demo").dataset == "powder"
+
+
 def test_the_paper_s_settings_are_those_of_the_paper():
     """Ling et al. 2017: titanium at 512 px, steel and powders as they are; VLAD at 255 px with 32 words; 400 trees."""
     pixels = {}
