@@ -12,7 +12,7 @@ from jobs.estimate import SAMPLE_IMAGES, measure, rates
 from jobs.index import look
 from jobs.network import find_network, matching_spec, native_precision, new_spec
 from jobs.planning import Request
-from jobs.progress import progress, say
+from jobs.progress import duration, progress, say
 from jobs.recipe_requests import featurize_request, index_settings, sample_request
 from jobs.recipe_tables import Recipe, VladTable
 from jobs.reevaluate_dictionary import known_dictionary
@@ -173,9 +173,9 @@ def _step(here: _Here, count: int, seconds: float, size: float, *, measured: str
     return StepPlan(
         count=count,
         unit="images",
-        hours=round(busy / here.workers.actors, 4),
-        gpu_hours=round(busy if here.workers.num_gpus else 0.0, 4),
-        gigabytes=round(count * size / 1e9, 4),
+        hours=round(busy / here.workers.actors, 7),
+        gpu_hours=round(busy if here.workers.num_gpus else 0.0, 7),
+        gigabytes=round(count * size / 1e9, 7),
         measured=measured,
     )
 
@@ -198,8 +198,8 @@ def _vlad_steps(here: _Here, vlad: VladTable, notes: list[str]) -> dict[str, Ste
         encoding = StepPlan(
             images,
             "images",
-            None if hours is None else round(hours * images, 4),
-            None if gpu is None else round(gpu * images, 4),
+            None if hours is None else round(hours * images, 7),
+            None if gpu is None else round(gpu * images, 7),
             round(size, 4),
             "as sampling" if hours is not None else "no rate yet",
         )
@@ -223,7 +223,7 @@ def _refit_note(here: _Here, images: int, done: Sequence[CommitRecord]) -> str:
     if not done:
         return text
     step = _step(here, images, *rates(done), measured="")
-    return f"{text}: {step.hours:g} hours, {step.gpu_hours:g} GPU hours, {step.gigabytes:g} GB instead of encode's"
+    return f"{text}: {duration(3600 * step.hours)}, {step.gpu_hours:.2f} GPU hours, {step.gigabytes:.3f} GB instead of encode's"
 
 
 def _vlad_bytes(vlad: VladTable, layer: Any) -> int:
@@ -234,4 +234,4 @@ def _vlad_bytes(vlad: VladTable, layer: Any) -> int:
 
 def _sum(values: Sequence[float | None]) -> float | None:
     known = [one for one in values if one is not None]
-    return round(float(np.sum(known)), 4) if len(known) == len(values) else None
+    return round(float(np.sum(known)), 7) if len(known) == len(values) else None

@@ -63,7 +63,7 @@ def pending_trials(recipe: Recipe, storage: Storage | None, snapshot: Snapshot, 
         seconds.setdefault((row["encoder"], row["layer"]), []).append(row["seconds"])
     mean = float(np.mean([row["seconds"] for row in like]))
     total = sum(float(np.mean(seconds[one])) if one in seconds else mean for one, _, _ in wanted)
-    return TrialsPlan(len(wanted), round(total / cores / 3600, 4), f"{len(like)} trials of this dataset")
+    return TrialsPlan(len(wanted), round(total / cores / 3600, 7), f"{len(like)} trials of this dataset")
 
 
 def _has_groups(recipe: Recipe, snapshot: Snapshot) -> bool:

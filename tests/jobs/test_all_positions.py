@@ -38,12 +38,12 @@ def fit(store: str, learning: Learning):
 
 
 def test_words_are_learnt_from_every_position_and_checked_by_every_one(tmp_path: Path, ray_session: None):
-    archive = write_archive(tmp_path / "archive", count=5)
+    archive = write_archive(tmp_path / "archive", count=9)
     store = str(tmp_path / "store")
     index(store, "steel", str(archive), shard_size=2)
     learning = Learning(LAYERS, num_words=3, share=1.0, starts=1, all_positions=True)
     summary = fit(store, learning)
-    assert summary.sampled == 5
+    assert summary.sampled == 9
     storage = open_storage(store)
     found = read_dictionaries(storage, "steel", choose_dictionary(storage, "steel", summary.dictionary))
     assert Learning.of(found) == learning
@@ -66,13 +66,13 @@ def test_words_are_learnt_from_every_position_and_checked_by_every_one(tmp_path:
     assert sampled.dictionary != summary.dictionary
     assert fit(store, learning).was_there
 
-    write_archive(tmp_path / "archive", count=3, first=5)
+    write_archive(tmp_path / "archive", count=3, first=9)
     index(store, "steel", str(archive), shard_size=2)
     done = encode(EncodeRequest(store, "steel", dictionary=summary.dictionary))
-    assert (done.featurized, done.new_images) == (8, 3)
+    assert (done.featurized, done.new_images) == (12, 3)
     assert "3 sampled" in done.drift["conv2_2"]
     vlad = open_store(store).features("steel", encoder="vlad", layer="conv2_2", spec=done.spec)
-    assert vlad.counts().sum(1).tolist() == [NUM_POSITIONS] * 8
+    assert vlad.counts().sum(1).tolist() == [NUM_POSITIONS] * 12
 
 
 def test_a_dictionary_of_samples_has_the_id_that_it_always_had():

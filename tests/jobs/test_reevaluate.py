@@ -147,5 +147,5 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, ray_session: None):
     records = [json.loads(path.read_text()) for path in store.glob("commits/*/*/featurize-*/*.json")]
     seconds = sum(record["seconds"]["extract"] for record in records) / sum(len(one["members"]) for one in records)
     actors = int(plan["workers"].split()[0])
-    assert plan["steps"]["featurize"]["hours"] == pytest.approx(4 * seconds / actors / 3600, abs=6e-5)
+    assert plan["steps"]["featurize"]["hours"] == pytest.approx(4 * seconds / actors / 3600, abs=1e-7)
     assert "as before" not in run(recipe, "--dry-run")[1]
