@@ -222,8 +222,10 @@ def _refit_note(here: _Here, images: int, done: Sequence[CommitRecord]) -> str:
     text = "if the dictionary does not fit the new images it is learnt again, and all images are encoded anew"
     if not done:
         return text
-    step = _step(here, images, *rates(done), measured="")
-    return f"{text}: {duration(3600 * step.hours)}, {step.gpu_hours:.2f} GPU hours, {step.gigabytes:.3f} GB instead of encode's"
+    seconds, size = rates(done)
+    busy = images * seconds
+    gpu = f", {busy / 3600:.2f} GPU hours" if here.workers.num_gpus else ""
+    return f"{text}: {duration(busy / here.workers.actors)}{gpu}, {images * size / 1e9:.3f} GB"
 
 
 def _vlad_bytes(vlad: VladTable, layer: Any) -> int:
