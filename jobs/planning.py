@@ -75,7 +75,9 @@ def find_spec(request: Request, storage: Storage, session: RaySession) -> Featur
     return _find_spec(request, storage, session)[0]
 
 
-def _find_spec(request: Request, storage: Storage, session: RaySession) -> tuple[FeatureSpec, list[CommitRecord] | None]:
+def _find_spec(
+    request: Request, storage: Storage, session: RaySession
+) -> tuple[FeatureSpec, list[CommitRecord] | None]:
     """The spec of `find_spec`, and its commits where it is not new: they had to be read for that."""
     commits_of = {name: read_commits(storage, request.dataset, name) for name in list_specs(storage, request.dataset)}
     newest_first = sorted(commits_of, key=lambda name: max((c.created for c in commits_of[name]), default=""))[::-1]

@@ -8,6 +8,7 @@ from typing import Any
 from texture_store.errors import ObjectExistsError
 from texture_store.objects import Storage
 from texture_store.store import layout
+from texture_store.store.sealing import seal_json
 
 JOB = "reevaluate"
 
@@ -57,7 +58,7 @@ def write_run(storage: Storage, number: int, run: Reevaluation) -> str:
     """Keep the record of a run; its URL."""
     path = layout.run_path(run.dataset, JOB, number)
     with suppress(ObjectExistsError):  # a lease has one run
-        storage.create(path, json.dumps(asdict(run)).encode() + b"\n")
+        storage.create(path, seal_json(json.dumps(asdict(run), separators=(",", ":")).encode()))
     return storage.url_of(path)
 
 

@@ -25,6 +25,7 @@ from typing import Any
 from texture_store.errors import LeaseHeldError, ObjectExistsError, StoreError
 from texture_store.objects import Storage
 from texture_store.store import layout
+from texture_store.store.sealing import seal_json
 
 BEAT_SECONDS = 120.0
 EXPIRY_SECONDS = 600.0
@@ -147,7 +148,7 @@ def _began(pid: int) -> str:
 
 def _json(values: dict[str, Any]) -> bytes:
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return json.dumps(values | {"at": at}).encode() + b"\n"
+    return seal_json(json.dumps(values | {"at": at}, separators=(",", ":")).encode())
 
 
 def _read(storage: Storage, path: str) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def read_image_ids(storage: Storage, path: str) -> list[str]:
 
 def read_numbers(storage: Storage, path: str, column: str) -> npt.NDArray[np.int64]:
     """One column of integers, without the others being decoded."""
-    table = _parse(storage.read(path), storage.url_of(path), None, columns=[column])
+    table = parse_table(storage.read(path), storage.url_of(path), None, columns=[column])
     return np.asarray(table[column].to_numpy(), np.int64)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, get_args
 from texture_store.spec import Encoder, Layer
 from texture_store.store.layout import EXPLANATIONS, STORE_FILE
 
-PRODUCTS = ("features", "samples", "folds")
+PRODUCTS = ("features", "samples", "positions", "folds")
 COMMITTED = ("micrographs", "rejected", *PRODUCTS)
 """Kinds of files that count only when a commit names them."""
 SET_ASIDE = "set-aside"
@@ -45,6 +45,7 @@ _PATTERNS = {
     "rejected": rf"rejected/{_D}/{_S}/{_SHARD}",
     "features": rf"features/{_D}/{_S}/{_E}/{_L}/{_SHARD}",
     "samples": rf"samples/{_D}/{_S}/{_L}/{_SHARD}",
+    "positions": rf"positions/{_D}/{_S}/{_L}/{_SHARD}",
     "folds": rf"folds/{_D}/{_S}/{_L}/{_SHARD}",
     "dictionary": rf"dictionaries/{_D}/{_S}/{_L}/(?P<name>d[0-9a-f]{{20,64}})\.parquet",
     "checkpoint": rf"commits/{_D}/{_S}/checkpoint-{_N}\.parquet",
