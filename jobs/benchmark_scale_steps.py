@@ -142,7 +142,9 @@ def _first_plan(folder: Path) -> Plan:
 
 def _commit_most(folder: Path, num_images: int) -> float:
     """All shards but those that a killed run would leave out."""
-    write_spec(open_for_writing(_store(folder), create=False), SPEC)
+    storage = open_for_writing(_store(folder), create=False)
+    write_spec(storage, SPEC)
+    storage.create(layout.weights_path(SPEC.weights), b"")  # planning asks whether they are there
     plan = _first_plan(folder)
     _expect(plan.num_images, num_images, "images are planned")
     return _commit(plan, [unit for place, unit in enumerate(plan.units) if place % LEFT_OUT])

@@ -103,10 +103,13 @@ def explicit_weights(weights: str, *, allow_foreign: bool, say: Say) -> "Weights
 
 
 def native_precision() -> Precision:
-    """bfloat16 where this processor has it, else float32."""
+    """bfloat16 where the processor of the extract stage (this process's GPU, else its CPU) has it, else float32."""
+    import torch
+
     from texture_store.backbone.vgg16 import has_native_bfloat16
 
-    return "bfloat16" if has_native_bfloat16() else "float32"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return "bfloat16" if has_native_bfloat16(device) else "float32"
 
 
 def new_spec(
