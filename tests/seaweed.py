@@ -64,7 +64,9 @@ class SeaweedFS:
         command += [str(self._weed), "-logtostderr=true", "server", f"-dir={folder}"]
         command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.port={s3}"]
         command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"]
-        command += [f"-s3.config={folder / 's3.json'}", "-volume.max=0", "-master.volumeSizeLimitMB=1024"]
+        # Each bucket takes a volume at least, and of these there are as many as the free space has room for: with 1 GB
+        # each, a run of the suite on a disk with 55 GB left was refused writes to its newest buckets.
+        command += [f"-s3.config={folder / 's3.json'}", "-volume.max=0", "-master.volumeSizeLimitMB=64"]
         command += ["-master.telemetry=false", "-master.electionTimeout=1s", "-master.heartbeatInterval=300ms"]
         command += ["-volume.readMode=local", "-s3.port.iceberg=0", "-s3.port.lance=0"]
         with (folder / "log").open("ab") as out:
