@@ -1,6 +1,7 @@
 """All kinds of malformed files, by `format/kind`: `index`, `featurize` and the decoders are tried on each."""
 
 from dataclasses import dataclass
+from functools import cache
 
 from tests.hostile import malformed_png, malformed_raster, malformed_tar, malformed_tiff
 from tests.hostile.reading import DECODED, REJECTED
@@ -26,6 +27,7 @@ class Malformed:
     """DECODED or REJECTED."""
 
 
+@cache
 def malformed_files(file_format: str) -> dict[str, Malformed]:
     """The kinds of one format: a key of SUFFIXES."""
     refused, read = _SOURCES[file_format]
