@@ -13,7 +13,7 @@ from jobs.reevaluate import command
 
 from .reevaluated import VLAD, add_pictures, write_recipe
 
-pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore:.*RANDOM")]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore:.*RANDOM")]
 
 
 def run(*arguments: str) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from .conftest import texture_store
 from .killing import commits, kill, start_and_wait
 from .reevaluated import add_pictures, write_recipe
 
-pytestmark = [pytest.mark.ray, pytest.mark.chaos]
+pytestmark = [pytest.mark.ray, pytest.mark.chaos, pytest.mark.timeout(900)]
 
 COUNT = 12
 
