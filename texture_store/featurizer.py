@@ -39,8 +39,9 @@ class Featurizer:
 
     On a CPU each thread has an image of its own: threads that share one image wait for each other at every layer, and
     for every other process that wants a part of a core (two cores, 512x512: 0.41 to 0.46 s of CPU time an image
-    instead of 0.39 alone, 0.31 s on the clock instead of 0.24 with decoding beside it). The number of threads changes no bit (measured with 1 to 4 threads, float32 and bfloat16, five sizes of picture). On a
-    GPU a batch is copied there, and the vectors of the one before it back, while another is computed.
+    instead of 0.39 alone, 0.31 s on the clock instead of 0.24 with decoding beside it). The number of threads changes
+    no bit (measured with 1 to 4 threads, float32 and bfloat16, five sizes of picture). On a GPU a batch is copied
+    there, and the vectors of the one before it back, while another is computed.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 """verify on a store that holds every kind of file: damage to any of them is found, what is set aside comes back."""
 
+import dataclasses
 import hashlib
 import json
 import random
@@ -204,7 +205,7 @@ def test_a_vector_that_is_not_the_images_is_found_by_making_it_anew(store: Path)
         record = CommitRecord.model_validate_json(one.read_bytes())
         sha256 = hashlib.sha256(data).hexdigest()
         own = [
-            file.model_copy(update={"bytes": len(data), "sha256": sha256}) if file.path == path else file
+            dataclasses.replace(file, bytes=len(data), sha256=sha256) if file.path == path else file
             for file in record.files
         ]
         one.write_bytes(record.model_copy(update={"files": tuple(own)}).to_json())
