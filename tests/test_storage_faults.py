@@ -76,7 +76,8 @@ def test_at_forty_percent_no_request_is_lost(storage: Storage, s3_faults: FaultP
         return storage.read(f"n/{number}") == content
 
     with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(there_and_back, range(40))) == [True] * 40
+        assert list(threads.map(there_and_back, range(80))) == [True] * 80
+    # Of at least 80 requests that this fault can meet; of 40, chance left 10 or fewer once in thirty runs.
     assert s3_faults.injected[fault] > 10
 
 
