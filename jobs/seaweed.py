@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from texture_store.errors import StoreError
@@ -40,15 +40,8 @@ def seaweed(weed: Path, folder: Path, *, access_key: str, secret_key: str) -> It
         "actions": _ACTIONS,
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    master, volume, filer, s3 = _free_ports(4)
-    # setpriv (util-linux): a run that is killed takes its server along.
-    command = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-    command += [str(weed), "-logtostderr=true", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
-    command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", "-s3", f"-s3.port={s3}"]
-    # A volume takes at most 1 GB and is made when needed: each bucket needs several. Telemetry is on by default.
-    command += [f"-s3.config={folder / 's3.json'}", "-volume.max=0", "-master.volumeSizeLimitMB=1024"]
-    command += ["-master.telemetry=false", "-master.electionTimeout=1s", "-master.heartbeatInterval=300ms"]
-    command += ["-volume.readMode=local", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    ports = free_ports(4)
+    command = server_command(weed, folder, ports)
     log = folder / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603 (the binary that was found)
@@ -56,9 +49,9 @@ def seaweed(weed: Path, folder: Path, *, access_key: str, secret_key: str) -> It
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
+            env=server_environment(),
         )
-    endpoint = f"http://127.0.0.1:{s3}"
+    endpoint = f"http://127.0.0.1:{ports[3]}"
     try:
         _wait_until_ready(endpoint, process, log)
         yield endpoint
@@ -67,7 +60,27 @@ def seaweed(weed: Path, folder: Path, *, access_key: str, secret_key: str) -> It
         process.wait()
 
 
-def _free_ports(number: int) -> list[int]:
+def server_command(weed: Path, folder: Path, ports: Sequence[int]) -> list[str]:
+    """What starts a server with its data and its `s3.json` in `folder`, on loopback; the last of four ports is S3's."""
+    master, volume, filer, s3 = ports
+    # setpriv (util-linux): a run that is killed takes its server along.
+    command = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    command += [str(weed), "-logtostderr=true", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", "-s3", f"-s3.port={s3}"]
+    # Each bucket takes a volume at least, and of these there are as many as the free space has room for: with 1 GB
+    # each, a run of the tests on a disk with 55 GB left was refused writes to its newest buckets.
+    command += [f"-s3.config={folder / 's3.json'}", "-volume.max=0", "-master.volumeSizeLimitMB=64"]
+    # Telemetry is on by default.
+    command += ["-master.telemetry=false", "-master.electionTimeout=1s", "-master.heartbeatInterval=300ms"]
+    return [*command, "-volume.readMode=local", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+
+
+def server_environment() -> dict[str, str]:
+    """What `server_command` runs in."""
+    return {**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+
+
+def free_ports(number: int) -> list[int]:
     """Ports whose +10000 neighbour, which SeaweedFS takes for gRPC, is free too."""
     found: list[int] = []
     while len(found) < number:

