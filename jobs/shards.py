@@ -14,6 +14,7 @@ from jobs.options import EXIT_FAILED, EXIT_TOO_MANY_REJECTED
 from jobs.planning import Plan
 from jobs.progress import progress, say
 from jobs.tally import BatchTimes, tallied
+from jobs.watchdog import IMAGE_MINUTES, Watchdog
 from texture_store.errors import StoreError
 from texture_store.objects import Storage
 from texture_store.spec import Layer
@@ -70,7 +71,7 @@ def run_shards(
     """Put the plan's units through the connected Ray; `doing` says what that is, such as `featurizing`.
 
     A shard that fails for a passing reason is noted in `outcome` and stays pending. Raises StoreError for a reason that
-    every other shard would meet as well.
+    every other shard would meet as well, and StalledError when nothing is done for too long.
     """
     from jobs.stream import FailedShard, Target, run_stream
 
@@ -78,15 +79,17 @@ def run_shards(
     target = Target(plan.storage, outcome.job, dataset, plan.spec, snapshot, words or {}, fold_words or {})
     workers = cluster_workers()
     say(f"{doing} {plan.num_images:,} images in {len(plan.units):,} shards on {workers}")
-    with progress(doing, total=plan.num_images) as bar, tallied(bar, plan.num_images) as tally:
-        for result in run_stream(
+    watchdog = Watchdog(doing, minutes=IMAGE_MINUTES)
+    with progress(doing, total=plan.num_images) as bar, tallied(bar, plan.num_images, watchdog.alive) as tally:
+        results = run_stream(
             plan.units,
             archive_url=plan.snapshot.archive_url,
             target=target,
             workers=workers,
             report=tally.report,
             tell=tally.tell,
-        ):
+        )
+        for result in watchdog.watch(results):
             if isinstance(result, FailedShard):
                 _note_failure(result, outcome)
                 continue

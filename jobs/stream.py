@@ -1,6 +1,6 @@
 """Ray Data carries shards through load -> extract -> write, and their results back to the driver.
 
-A row of the stream is a shard: its name, and one pickled value of `texture_store.pipeline`. Ray never sees the columns
+A row of the stream is a unit: its number, its shard's name, and one pickled value of `texture_store.pipeline`. Ray never sees the columns
 of our tables, so a block that it splits or joins cannot tear a shard.
 """
 
@@ -8,6 +8,7 @@ import logging
 import pickle
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,11 @@ LOAD_CPUS = 0.5
 """Must differ from what the actors ask for: Ray Data fuses stages of equal resources, and decoding would then run
 inside the extract actor (measured with Ray 2.60)."""
 WRITE_CPUS = 0.25
+
+MAX_FRUITLESS_PASSES = 3
+"""Passes over what is left of a stream in which not one shard comes through."""
+MAX_INIT_DEATHS = 3
+"""Extract actors in a row that may die while they start; one is killed there as anywhere else."""
 
 _PERMANENT = (StorageFullError, StoragePermissionError, UnsafeStorageError)
 
@@ -74,15 +80,27 @@ def run_stream(
 
     `report` is called in the extract actors with the number of images that were just done, `tell` in all workers with
     what the user should know meanwhile.
+
+    A shard that is lost with its actor or its node goes through in another pass. One that is lost each time, while
+    nothing else comes through either, becomes a FailedShard.
     """
-    stream = build_stream(units, archive_url=archive_url, target=target, workers=workers, report=report, tell=tell)
-    for table in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
-        for value in table["value"]:
-            yield pickle.loads(value.as_buffer())  # noqa: S301 (made by our own workers, read from no storage)
+    left = dict(enumerate(units))
+    fruitless = 0
+    while left and fruitless < MAX_FRUITLESS_PASSES:
+        before = len(left)
+        stream = build_stream(left, archive_url=archive_url, target=target, workers=workers, report=report, tell=tell)
+        for table in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+            for number, value in zip(table["unit"].to_pylist(), table["value"], strict=True):
+                del left[number]
+                yield pickle.loads(value.as_buffer())  # noqa: S301 (made by our own workers, read from no storage)
+        fruitless = fruitless + 1 if len(left) == before else 0
+    for unit in left.values():
+        message = f"the process that worked on it ended, {fruitless} times; has it enough memory?"
+        yield FailedShard(unit.shard, message, is_permanent=False, details=message)
 
 
 def build_stream(
-    units: Sequence[Unit],
+    units: Mapping[int, Unit],
     *,
     archive_url: str,
     target: Target,
@@ -90,23 +108,35 @@ def build_stream(
     report: Callable[[int], None] | None = None,
     tell: Tell | None = None,
 ) -> Any:
-    """The Ray Data pipeline itself, not yet running: three operators that must not be fused."""
+    """The Ray Data pipeline itself, not yet running: three operators that must not be fused.
+
+    Tasks of load and write are begun again, without end, when their process or node dies (Ray Data's own default).
+    Those of an actor are not: they would wait for the actor, and it, after the loss of a node, for a processor
+    that no other node has to spare, for ever. Their shards are left out of the stream instead, and go through later.
+    """
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # after the import, which sets it
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # after the import, which sets it
     context = ray.data.DataContext.get_current()
+    context.max_errored_blocks = -1
+    context.max_consecutive_actor_init_deaths = MAX_INIT_DEATHS
+    context.execution_no_progress_timeout_s = -1  # it counts shards, and one of large pictures may take long
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.target_max_block_size = None
-    shards: Any = ray.data.from_arrow([_row(unit.shard, unit) for unit in units])
+    shards: Any = ray.data.from_arrow([_row(number, unit.shard, unit) for number, unit in units.items()])
     one_shard: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
     loaded = shards.map_batches(_load, fn_args=(archive_url, target.spec.pixels, tell), num_cpus=LOAD_CPUS, **one_shard)
+    # The two retries have no other way in; the lock file holds Ray below 2.64, which ends this one.
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     encoded = loaded.map_batches(
         _ExtractActor,
         fn_constructor_args=(target, workers, report, tell),
         compute=ray.data.ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
         num_cpus=workers.num_cpus,
         num_gpus=workers.num_gpus,
+        max_restarts=-1,
+        max_task_retries=0,
         **one_shard,
     )
     return encoded.map_batches(_write, fn_args=(target, tell), num_cpus=WRITE_CPUS, **one_shard)
@@ -187,14 +217,15 @@ def _unqueue(seconds: dict[str, float], leg: str) -> None:
 def _each(table: pa.Table, leg: Callable[[Any], Any]) -> pa.Table:
     """Apply one leg to each shard of a block. A shard that failed before, or fails now, travels on as FailedShard."""
     rows = []
-    for shard, pickled in zip(table["shard"].to_pylist(), table["value"], strict=True):
+    units, shards = table["unit"].to_pylist(), table["shard"].to_pylist()
+    for unit, shard, pickled in zip(units, shards, table["value"], strict=True):
         value = pickle.loads(pickled.as_buffer())  # noqa: S301 (made by our own workers, read from no storage)
         if not isinstance(value, FailedShard):
             try:
                 value = leg(value)
             except Exception as error:
                 value = FailedShard(shard, _reason(error), isinstance(error, _PERMANENT), traceback.format_exc())
-        rows.append(_row(shard, value))
+        rows.append(_row(unit, shard, value))
     return pa.concat_tables(rows)
 
 
@@ -203,6 +234,11 @@ def _reason(error: Exception) -> str:
     return reason if isinstance(error, TextureStoreError) else f"{type(error).__name__}: {reason}"
 
 
-def _row(shard: str, value: object) -> pa.Table:
+def _row(unit: int, shard: str, value: object) -> pa.Table:
     pickled = pickle.dumps(value, protocol=5)
-    return pa.table({"shard": pa.array([shard], pa.string()), "value": pa.array([pickled], pa.large_binary())})
+    columns = {
+        "unit": pa.array([unit], pa.int64()),
+        "shard": pa.array([shard], pa.string()),
+        "value": pa.array([pickled], pa.large_binary()),
+    }
+    return pa.table(columns)

@@ -37,9 +37,9 @@ class BatchTimes:
 
 
 @contextmanager
-def tallied(bar: Bar, total: int) -> Iterator["Tally"]:
-    """Keep `bar` moving by what the actors report."""
-    tally = Tally(bar, total)
+def tallied(bar: Bar, total: int, alive: Callable[[], None]) -> Iterator["Tally"]:
+    """Keep `bar` moving by what the actors report; each report is a sign of life."""
+    tally = Tally(bar, total, alive)
     try:
         yield tally
     finally:
@@ -49,13 +49,17 @@ def tallied(bar: Bar, total: int) -> Iterator["Tally"]:
 class Tally:
     """Collects reports of actors in an actor of its own, and asks that for the sum now and then."""
 
-    def __init__(self, bar: Bar, total: int) -> None:
+    def __init__(self, bar: Bar, total: int, alive: Callable[[], None]) -> None:
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self._bar, self._total = bar, total
+        self._bar, self._total, self._alive = bar, total, alive
         self._shown = self._settled = 0
         self._lock = threading.Lock()
-        self._counter: Any = ray.remote(num_cpus=0)(_Counter).remote()
+        # On the driver's node, so that it lives as long as that. Its process may die: then it counts from 0 again.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        counter: Any = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(_Counter)
+        self._counter: Any = counter.remote()
         self._said: dict[str, float] = {}
         self._seen: dict[str, int] = {}
         self._ended = threading.Event()
@@ -99,11 +103,15 @@ class Tally:
     def _poll(self) -> None:
         import ray
 
+        before = 0
         while not self._ended.wait(POLL_SECONDS):
             try:
                 extracted, lines = ray.get(self._counter.total.remote(), timeout=POLL_SECONDS)
             except (ray.exceptions.RayError, TimeoutError):
                 continue
+            if extracted != before or lines:
+                self._alive()
+                before = extracted
             with self._lock:
                 # The last unit is done only when it is committed, so the bar waits for that one image short of all.
                 self._show(min(extracted, self._total - 1), 0)

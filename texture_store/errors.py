@@ -20,6 +20,7 @@
         StoragePermissionError (PermissionError), StorageFullError (OSError)
         UnsafeStorageError, StoreFormatError
       IsolationError                         no process could be started to read micrographs in
+      StalledError                           nothing was done for too long
       TableError                             about what the store holds
         DatasetNotFoundError, SnapshotNotFoundError, FeaturesNotFoundError, DictionaryNotFoundError (LookupError)
         SchemaMismatchError, CommitConflictError, BalanceError
@@ -197,6 +198,10 @@ class IsolationError(TextureStoreError):
 
 class LeaseHeldError(TextureStoreError):
     """Another run of the same job on the same dataset is going on; leave it alone."""
+
+
+class StalledError(TextureStoreError):
+    """A run in which nothing was done for too long: a part of it hangs."""
 
 
 class TableError(TextureStoreError):

@@ -17,7 +17,7 @@ def test_the_three_legs_are_not_fused(tmp_path: Path, ray_session: None):
     target = Target(open_storage(str(tmp_path)), "featurize", "steel", spec, 1)
     for threads in (1, 2, 8):
         workers = Workers.on_cpu(cores=[threads])
-        assert operators(build_stream([], archive_url=str(tmp_path), target=target, workers=workers)) == [
+        assert operators(build_stream({}, archive_url=str(tmp_path), target=target, workers=workers)) == [
             "MapBatches(_load)",
             "MapBatches(_ExtractActor)",
             "MapBatches(_write)",

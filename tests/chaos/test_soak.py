@@ -1,0 +1,158 @@
+"""Featurize, add images, encode, evaluate, publish, kill, round after round: the driver's memory and handles stay flat.
+
+Runs for TEXTURE_STORE_SOAK_MINUTES. The jobs run in this process, so that it is the driver; of its Ray's workers one is
+killed each round, and now and then a driver of its own is, as a child. What was seen is printed (pytest -rP).
+"""
+
+import os
+import random
+import resource
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL
+from statistics import median
+
+import pytest
+
+from jobs.dictionary_fits import Learning
+from jobs.encode import EncodeRequest, encode
+from jobs.evaluate import evaluate
+from jobs.evaluation_request import EvaluationRequest
+from jobs.featurize import featurize
+from jobs.fit_dictionary import fit_dictionary
+from jobs.index import index
+from jobs.planning import Request
+from jobs.publish import publish_dataset
+from tests.jobs.conftest import write_archive
+from tests.jobs.killing import commits, kill, start_and_wait
+from texture_store.spec import make_pixel_spec
+
+from .victims import KINDS, of_kind, send
+from .whole import DATASET, Committed, feature_sets
+
+MINUTES = float(os.environ.get("TEXTURE_STORE_SOAK_MINUTES") or 0)
+FIRST, ADDED, SHARD_SIZE = 16, 4, 2
+WARM_UP_ROUNDS = 2
+"""Imports, caches and connections of a first round stay."""
+MAX_GROWTH = 40e6
+"""bytes of the driver between the first and the last third of the rounds; an archive that grows needs some."""
+MAX_HANDLES = 8
+LAYER = "conv1_2"
+PIXELS = ["--size", "64", "--weights", "random:0", "--precision", "float32"]
+OF_ENCODE = ("load worker", "extract actor", "write worker")
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.chaos,
+    pytest.mark.timeout(3600 + 90 * MINUTES),
+    pytest.mark.filterwarnings("ignore:.*RANDOM"),
+    pytest.mark.skipif(not MINUTES, reason="runs with TEXTURE_STORE_SOAK_MINUTES=60"),
+]
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What this process holds."""
+
+    bytes: int
+    handles: int
+    threads: int
+
+    @classmethod
+    def now(cls) -> "Driver":
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return cls(pages * resource.getpagesize(), len(os.listdir("/proc/self/fd")), threading.active_count())
+
+
+class Killer(threading.Thread):
+    """Kills one worker of a kind, the next that is seen, below this process."""
+
+    def __init__(self, kind: str, kills: Counter[str]) -> None:
+        super().__init__(daemon=True)
+        self._kind, self._kills = kind, kills
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(0.01):
+            if any(send(pid, SIGKILL) for pid in of_kind(os.getpid(), self._kind)[:1]):
+                self._kills[self._kind] += 1
+                return
+
+    def __enter__(self) -> "Killer":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+
+def test_a_driver_stays_flat_and_nothing_is_lost(tmp_path: Path, ray_session: None) -> None:
+    seed = int(os.environ.get("TEXTURE_STORE_CHAOS_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"TEXTURE_STORE_CHAOS_SEED={seed}")
+    choose = random.Random(seed)
+    archive, store = tmp_path / "archive", tmp_path / "store"
+    committed, kills = Committed(store), Counter[str]()
+    seen: list[Driver] = []
+    seconds: list[float] = []
+    count, started = 0, time.monotonic()
+    while time.monotonic() - started < 60 * MINUTES:
+        began = time.monotonic()
+        added = ADDED if count else FIRST
+        write_archive(archive, first=count, count=added, enlarge=8)
+        count += added
+        index(str(store), DATASET, str(archive), labels=str(archive / "labels.csv"), shard_size=SHARD_SIZE)
+        if len(seen) % 3 == 2:
+            arguments = ["featurize", "--store", str(store), "--dataset", DATASET, "--layers", LAYER, *PIXELS]
+            kill(start_and_wait(arguments, str(store), num_commits=len(commits(str(store), "featurize")) + 1))
+            kills["driver"] += 1
+            committed.look()
+        one_round(store, choose.choice(sorted(set(KINDS) & set(OF_ENCODE))), kills)
+        committed.look()
+        assert_whole(store, count)
+        seconds.append(time.monotonic() - began)
+        seen.append(Driver.now())
+        print(f"round {len(seen)}: {count} images, {seconds[-1]:.0f} s, {dict(kills)}, {seen[-1]}", flush=True)
+    print(f"{len(seen)} rounds, {sum(kills.values())} kills, longest round {max(seconds):.0f} s")
+    assert_flat(seen[WARM_UP_ROUNDS:])
+
+
+def one_round(store: Path, kind: str, kills: Counter[str]) -> None:
+    def request(*encoders: str) -> Request:
+        pixels = make_pixel_spec(size="64")
+        settings = {"weights": "random:0", "precision": "float32", "layers": (LAYER,)}
+        return Request(store_url=str(store), dataset=DATASET, pixels=pixels, encoders=encoders, **settings)
+
+    with Killer(kind, kills):
+        done = featurize(request("mean", "max", "gram"))
+    assert (done.pending, done.rejected) == (0, 0), done
+    learnt, _ = fit_dictionary(request("sample"), Learning((LAYER,), 4, 1.0, 0, 1))
+    assert learnt is not None
+    assert encode(EncodeRequest(str(store), DATASET, dictionary=learnt.dictionary, refit="never")).pending == 0
+    wanted = EvaluationRequest(
+        str(store), DATASET, encoders=("mean",), layers=(LAYER,), trials=1, trees=10, spec=done.spec
+    )
+    evaluate(wanted)
+    publish_dataset(str(store), DATASET, spec=done.spec)
+
+
+def assert_whole(store: Path, count: int) -> None:
+    for name, (paths, _) in feature_sets(store).items():
+        assert len(paths) == len(set(paths)), f"{name}: rows twice"
+        if name[1] != "vlad":  # earlier dictionaries' stay as they were
+            assert len(paths) == count, f"{name}: images lost"
+
+
+def assert_flat(seen: list[Driver]) -> None:
+    third = max(1, len(seen) // 3)
+    first, last = seen[:third], seen[-third:]
+    grown = median(one.bytes for one in last) - median(one.bytes for one in first)
+    handles = median(one.handles for one in last) - median(one.handles for one in first)
+    threads = median(one.threads for one in last) - median(one.threads for one in first)
+    print(f"grown by {grown / 1e6:.1f} MB, {handles:.0f} handles, {threads:.0f} threads")
+    assert grown < MAX_GROWTH
+    assert handles <= MAX_HANDLES
+    assert threads <= MAX_HANDLES
