@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGKILL
 
+from tests.jobs.killing import workers_below
+
 from .victims import KINDS, below, of_kind, send, wait_until_gone
 
 MAX_RUNS = 12
@@ -59,7 +61,7 @@ class Monkey:
         while driver.poll() is None:
             if time.monotonic() >= pause:
                 if kind == "driver":
-                    family = list(below(driver.pid))
+                    family = [pid for pid, _ in workers_below(driver.pid)]
                     driver.kill()
                     self.kills[kind] += 1
                     wait_until_gone(family)

@@ -52,8 +52,8 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def wait_until_gone(pids: list[int], *, seconds: float = 60) -> None:
-    """Ray's processes end with their driver; what they still write until then is like any late writer."""
+def wait_until_gone(pids: list[int], *, seconds: float = 200) -> None:
+    """Ray's workers end with their driver; what they still write until then is like any late writer."""
     deadline = time.monotonic() + seconds
     while not all(is_gone(pid) for pid in pids):
         assert time.monotonic() < deadline, f"outlived their driver by {seconds:.0f} s"
