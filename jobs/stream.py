@@ -1,7 +1,7 @@
 """Ray Data carries shards through load -> extract -> write, and their results back to the driver.
 
-A row of the stream is a unit: its number, its shard's name, and one pickled value of `texture_store.pipeline`. Ray never sees the columns
-of our tables, so a block that it splits or joins cannot tear a shard.
+A row of the stream is a unit: its number, its shard's name, and one pickled value of `texture_store.pipeline`. Ray
+never sees the columns of our tables, so a block that it splits or joins cannot tear a shard.
 """
 
 import logging

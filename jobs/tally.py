@@ -103,15 +103,15 @@ class Tally:
     def _poll(self) -> None:
         import ray
 
-        before = 0
+        before: tuple[int, dict[str, tuple[int, str]]] = (0, {})
         while not self._ended.wait(POLL_SECONDS):
             try:
                 extracted, lines = ray.get(self._counter.total.remote(), timeout=POLL_SECONDS)
             except (ray.exceptions.RayError, TimeoutError):
                 continue
-            if extracted != before or lines:
+            if (extracted, lines) != before:
                 self._alive()
-                before = extracted
+                before = (extracted, lines)
             with self._lock:
                 # The last unit is done only when it is committed, so the bar waits for that one image short of all.
                 self._show(min(extracted, self._total - 1), 0)

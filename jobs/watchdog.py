@@ -52,7 +52,7 @@ class Watchdog:
         raise error
 
     def watch(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The items as they come, each a sign of life. Raises StalledError when none comes and `alive` is not called."""
+        """The items as they come, each a sign of life. Raises StalledError when none comes and nobody calls `alive`."""
         ready: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(maxsize=1)
         stopped = threading.Event()
 

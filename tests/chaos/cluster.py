@@ -1,4 +1,5 @@
-"""A Ray of several nodes on this machine. python tests/chaos/cluster.py: starts it and tells of its nodes in JSON lines.
+"""A Ray of several nodes on this machine. `python tests/chaos/cluster.py` starts it, tells of it in a line of JSON, and
+ends it with its input.
 
 The head has no processors to give, like a head that only leads. Each node's processes are listed, so that all of them
 can be killed or stopped at once: to the others that is a node that is gone, or one that the network has cut off.

@@ -1,4 +1,4 @@
-"""index, publish and the folding of commits are killed at random times, again and again, until one attempt is through."""
+"""index, publish and the folding of commits are killed at random times, until one attempt is through."""
 
 import multiprocessing
 import os
@@ -32,7 +32,9 @@ def seed() -> int:
     return seed
 
 
-def kill_until_done(function: Callable[..., object], *args: object, undisturbed: float, seed: int, look: Callable) -> None:
+def kill_until_done(
+    function: Callable[..., object], *args: object, undisturbed: float, seed: int, look: Callable
+) -> None:
     """Fork it and SIGKILL it after a random part of the time that it takes, KILLS times; then let it end."""
     choose = random.Random(seed)
     fork = multiprocessing.get_context("fork")

@@ -1,4 +1,4 @@
-"""Drivers, workers, actors and raylets are killed at random; the same command again ends with an undisturbed run's bits.
+"""Drivers, workers, actors and raylets are killed at random; the same command again gives an undisturbed run's bits.
 
 TEXTURE_STORE_CHAOS_SEED repeats a run's choices (it is printed; times still differ). TEXTURE_STORE_LONG_TESTS=1 kills
 through featurize, added images, fit-dictionary, encode, evaluate and publish: 25 times and more.

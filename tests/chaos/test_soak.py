@@ -64,7 +64,7 @@ class Driver:
     @classmethod
     def now(cls) -> "Driver":
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return cls(pages * resource.getpagesize(), len(os.listdir("/proc/self/fd")), threading.active_count())
+        return cls(pages * resource.getpagesize(), len(list(Path("/proc/self/fd").iterdir())), threading.active_count())
 
 
 class Killer(threading.Thread):
