@@ -15,7 +15,8 @@ import tenacity
 from jobs.joining import check_address, explained
 from jobs.options import Decorated
 from jobs.progress import say
-from texture_store.errors import MissingExtraError, UsageError
+from jobs.watchdog import ended_anyway
+from texture_store.errors import MissingExtraError, StalledError, UsageError
 
 MAX_THREADS = 8
 """Threads of one extract actor on a CPU; more cores make more actors."""
@@ -111,6 +112,10 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
         raise error if isinstance(error, UsageError) else explained(error, address) from None
     try:
         yield
+    except StalledError as error:
+        with ended_anyway(error):  # what is stuck may be Ray
+            ray.shutdown()
+        raise
     finally:
         ray.shutdown()
 

@@ -5,6 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from jobs.progress import duration, say
@@ -40,16 +41,14 @@ class Watchdog:
         self._last = time.monotonic()
 
     def check(self) -> None:
-        """Raises StalledError when nothing has happened for too long; the process ends soon after in any case."""
+        """Raises StalledError when nothing has happened for too long."""
         silent = time.monotonic() - self._last
         if silent < self._seconds:
             return
-        error = StalledError(
+        raise StalledError(
             f"{self._doing}: nothing was done for {duration(silent)}, so it is stopped; what is committed stays: look"
             f" whether nodes and storage answer, then run the same command again ({VARIABLE} sets how long to wait)"
         )
-        _end_anyway(str(error))
-        raise error
 
     def watch(self, items: Iterable[Item]) -> Iterator[Item]:
         """The items as they come, each a sign of life. Raises StalledError when none comes and nobody calls `alive`."""
@@ -109,13 +108,18 @@ def _minutes(default: float) -> float:
     return minutes
 
 
-def _end_anyway(message: str) -> None:
-    """End this process with status 1 if it is still there after END_SECONDS."""
+@contextmanager
+def ended_anyway(error: StalledError) -> Iterator[None]:
+    """End this process with status 1 when the block takes longer than END_SECONDS."""
 
     def end() -> None:
-        say(f"{message}. Ray did not end either")
+        say(f"{error}. Ray does not end either")
         os._exit(1)
 
     timer = threading.Timer(END_SECONDS, end)
     timer.daemon = True
     timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,5 +1,8 @@
 """A run in which nothing happens any more ends by itself, with one line that says what to do."""
 
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +10,6 @@ from signal import SIGKILL, SIGSTOP
 
 import pytest
 
-from jobs import watchdog
 from jobs.index import index
 from jobs.watchdog import VARIABLE, Watchdog
 from tests.chaos.victims import below, of_kind, send
@@ -15,14 +17,6 @@ from texture_store.errors import StalledError, UsageError
 
 from .conftest import texture_store, write_archive
 from .killing import commits, start_and_wait
-
-
-@pytest.fixture
-def ended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What would have ended this process."""
-    told: list[str] = []
-    monkeypatch.setattr(watchdog, "_end_anyway", told.append)
-    return told
 
 
 def test_items_come_through_in_their_order_and_so_does_an_error():
@@ -38,7 +32,7 @@ def test_items_come_through_in_their_order_and_so_does_an_error():
     assert list(Watchdog("work", minutes=1).watch(range(100))) == list(range(100))
 
 
-def test_what_hangs_is_stopped_with_what_to_do(monkeypatch: pytest.MonkeyPatch, ended: list[str]):
+def test_what_hangs_is_stopped_with_what_to_do(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(VARIABLE, "0.002")
     release = threading.Event()
 
@@ -51,10 +45,9 @@ def test_what_hangs_is_stopped_with_what_to_do(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(StalledError, match=r"featurizing: nothing was done for .*run the same command again"):
         next(found)
     release.set()
-    assert len(ended) == 1
 
 
-def test_signs_of_life_keep_it_going(monkeypatch: pytest.MonkeyPatch, ended: list[str]):
+def test_signs_of_life_keep_it_going(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(VARIABLE, "0.01")
     dog = Watchdog("featurizing", minutes=30)
 
@@ -66,7 +59,26 @@ def test_signs_of_life_keep_it_going(monkeypatch: pytest.MonkeyPatch, ended: lis
         yield 1
 
     assert list(dog.watch(items())) == [1]
-    assert ended == []
+
+
+def test_a_process_that_cannot_leave_ray_ends_with_the_line(tmp_path: Path):
+    lines = """
+        import time
+        from jobs import watchdog
+        from texture_store.errors import StalledError
+        watchdog.END_SECONDS = 0.2
+        with watchdog.ended_anyway(StalledError("nothing was done")):
+            pass
+        time.sleep(0.5)
+        print("the first block was left in time", flush=True)
+        with watchdog.ended_anyway(StalledError("nothing was done")):
+            time.sleep(60)
+        print("not reached")
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(lines)], capture_output=True, text=True, timeout=50)
+    assert ended.returncode == 1
+    assert ended.stdout.splitlines() == ["the first block was left in time"]
+    assert ended.stderr.splitlines() == ["nothing was done. Ray does not end either"]
 
 
 def test_who_stops_listening_stops_the_source():
