@@ -4,6 +4,7 @@ A row of the stream is a unit: its number, its shard's name, and one pickled val
 never sees the columns of our tables, so a block that it splits or joins cannot tear a shard.
 """
 
+import gc
 import logging
 import pickle
 import time
@@ -94,6 +95,10 @@ def run_stream(
                 del left[number]
                 yield pickle.loads(value.as_buffer())  # noqa: S301 (made by our own workers, read from no storage)
         fruitless = fruitless + 1 if len(left) == before else 0
+        # An actor that waits for its restart outlives its stream while anything refers to it, and takes the processor
+        # that the next pass needs.
+        del stream
+        gc.collect()
     for unit in left.values():
         message = f"the process that worked on it ended, {fruitless} times; has it enough memory?"
         yield FailedShard(unit.shard, message, is_permanent=False, details=message)
