@@ -33,8 +33,8 @@ _LOCAL_ENVIRONMENT = {
 }
 
 _CLUSTER_ENVIRONMENT = {
-    # A node that the network cuts off closes no connection. Ray (2.60) soon counts it as dead, but a task that was there
-    # is begun again only when its connection is given up: not within 2.5 minutes by Ray's own setting (measured).
+    # A node that the network cuts off closes no connection. Ray (2.60) soon counts it as dead, but begins a task that
+    # was there again only when its connection is given up: not within 2.5 minutes by Ray's own setting (measured).
     "RAY_grpc_client_keepalive_time_ms": "10000",
     "RAY_grpc_client_keepalive_timeout_ms": "30000",
 }
