@@ -45,16 +45,19 @@ class Monkey:
         left = self._random.sample(kinds, len(kinds))
         for _ in range(MAX_RUNS):
             driver = _start(arguments)
-            while left and self._kill_one(driver, left[0], store):
-                if left.pop(0) in ("driver", "raylet"):
-                    break
-            _, errors = self._wait(driver, store)
+            try:
+                while left and self._kill_one(driver, left[0]):
+                    if left.pop(0) in ("driver", "raylet"):
+                        break
+                _, errors = self._wait(driver, store)
+            finally:
+                driver.kill()
             between()
             if driver.returncode == 0 and "Traceback" not in errors:
                 return errors
         raise AssertionError(f"{arguments[0]} did not end within {MAX_RUNS} runs: {errors}")
 
-    def _kill_one(self, driver: subprocess.Popen[str], kind: str, store: Path) -> bool:
+    def _kill_one(self, driver: subprocess.Popen[str], kind: str) -> bool:
         """Kill a process of a kind as soon as there is one after a random pause; False if the run ended before."""
         _pause_until_ray(driver)
         pause = time.monotonic() + self._random.uniform(0, 4)

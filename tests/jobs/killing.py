@@ -19,7 +19,9 @@ def start_and_wait(arguments: list[str], store: str, *, num_commits: int, job: s
     deadline = time.monotonic() + 200
     while len(commits(store, job)) < num_commits:
         assert driver.poll() is None, driver.communicate()[1]
-        assert time.monotonic() < deadline, "no commit within 200 s"
+        if time.monotonic() > deadline:
+            driver.kill()
+            raise AssertionError(f"no {num_commits} commits within 200 s: {driver.communicate()[1]}")
         time.sleep(0.05)
     return driver
 
