@@ -58,8 +58,8 @@ class Tally:
         self._lock = threading.Lock()
         # On the driver's node, so that it lives as long as that. Its process may die: then it counts from 0 again.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        counter: Any = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(_Counter)
-        self._counter: Any = counter.remote()
+        counter: Any = ray.remote(num_cpus=0, max_restarts=-1)(_Counter)
+        self._counter: Any = counter.options(scheduling_strategy=here).remote()
         self._said: dict[str, float] = {}
         self._seen: dict[str, int] = {}
         self._ended = threading.Event()
