@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.hostile.malformed import SUFFIXES, malformed_files
 from texture_store import open_store
 
 from .conftest import texture_store, write_archive
-from .killing import start_and_wait
+from .killing import commits, start_and_wait
 
 pytestmark = [pytest.mark.ray, pytest.mark.chaos, pytest.mark.filterwarnings("ignore:.*RANDOM")]
 
@@ -93,12 +94,13 @@ def test_readers_that_are_killed_from_outside_reject_nothing(tmp_path: Path) -> 
     store, archive = str(tmp_path / "store"), write_archive(tmp_path / "archive", count=40, enlarge=10)
     index(store, "steel", str(archive), shard_size=2)
     driver = start_and_wait(arguments(store), store, num_commits=1)
-    killed = []
-    while driver.poll() is None and len(killed) < 5:
-        for pid in readers_below(driver.pid):
-            if pid not in killed:
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
+    killed, seen = 0, 0
+    while driver.poll() is None and killed < 5:
+        # Two shards on, so that no image and no start of a process is hit three times.
+        if len(commits(store)) >= seen + 2 and (readers := readers_below(driver.pid)):
+            os.kill(readers[0], signal.SIGKILL)
+            killed, seen = killed + 1, len(commits(store))
+        time.sleep(0.01)
     _, errors = driver.communicate(timeout=240)
     assert driver.returncode == 0, errors
     assert killed, "no reader was seen"
