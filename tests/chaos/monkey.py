@@ -17,6 +17,8 @@ from .victims import KINDS, below, of_kind, send, wait_until_gone
 
 MAX_RUNS = 12
 """Of one command; each is killed at most once in a way that ends it."""
+MAX_FILES = 30
+"""That appear before the next kill: two or three shards of nine feature sets."""
 
 
 @dataclass
@@ -46,8 +48,9 @@ class Monkey:
         for _ in range(MAX_RUNS):
             driver = _start(arguments)
             try:
-                while left and self._kill_one(driver, left[0]):
-                    if left.pop(0) in ("driver", "raylet"):
+                while left and (killed := self._kill_one(driver, store, left)):
+                    left.remove(killed)
+                    if killed == "driver":
                         break
                 _, errors = self._wait(driver, store)
             finally:
@@ -57,24 +60,33 @@ class Monkey:
                 return errors
         raise AssertionError(f"{arguments[0]} did not end within {MAX_RUNS} runs: {errors}")
 
-    def _kill_one(self, driver: subprocess.Popen[str], kind: str) -> bool:
-        """Kill a process of a kind as soon as there is one after a random pause; False if the run ended before."""
+    def _kill_one(self, driver: subprocess.Popen[str], store: Path, kinds: Sequence[str]) -> str:
+        """Kill a process of the first kind after a random pause, and say which; nothing if the run ended before.
+
+        The pause is over after a time, or earlier when the store has grown by some files: a fast run is killed too.
+        When no process of the kind is seen for a while after it, one of another kind is killed.
+        """
         _pause_until_ray(driver)
-        pause = time.monotonic() + self._random.uniform(0, 4)
+        time_up = time.monotonic() + self._random.uniform(0, 4)
+        files_up = num_files(store) + self._random.randrange(MAX_FILES)
         while driver.poll() is None:
-            if time.monotonic() >= pause:
-                if kind == "driver":
-                    family = [pid for pid, _ in workers_below(driver.pid)]
-                    driver.kill()
-                    self.kills[kind] += 1
-                    wait_until_gone(family)
-                    return True
-                found = of_kind(driver.pid, kind)
-                if found and send(self._random.choice(found), SIGKILL):
-                    self.kills[kind] += 1
-                    return True
+            if time.monotonic() >= time_up or num_files(store) >= files_up:
+                is_late = time.monotonic() >= time_up + 1 or num_files(store) >= files_up + MAX_FILES // 2
+                for kind in kinds if is_late else kinds[:1]:
+                    if self._kill(driver, kind):
+                        self.kills[kind] += 1
+                        return kind
             time.sleep(0.01)
-        return False
+        return ""
+
+    def _kill(self, driver: subprocess.Popen[str], kind: str) -> bool:
+        if kind != "driver":
+            found = of_kind(driver.pid, kind)
+            return bool(found) and send(self._random.choice(found), SIGKILL)
+        family = [pid for pid, _ in workers_below(driver.pid)]
+        driver.kill()
+        wait_until_gone(family)
+        return True
 
     def _wait(self, driver: subprocess.Popen[str], store: Path) -> tuple[str, str]:
         """Wait for the end of a run, and see how long nothing appears in its store."""
@@ -85,10 +97,15 @@ class Monkey:
                 return driver.communicate(timeout=0.5)
             except subprocess.TimeoutExpired:
                 assert time.monotonic() < deadline, f"hangs: {below(driver.pid)}"
-                now = sum(len(files) for _, _, files in os.walk(store))
+                now = num_files(store)
                 if now != count:
                     last, count = time.monotonic(), now
                 self.longest_stall = max(self.longest_stall, time.monotonic() - last)
+
+
+def num_files(store: Path) -> int:
+    """In the whole store, committed or not."""
+    return sum(len(files) for _, _, files in os.walk(store))
 
 
 def _start(arguments: Sequence[str]) -> subprocess.Popen[str]:

@@ -88,7 +88,9 @@ def assert_equal(store: Path, undisturbed: Path) -> int:
             assert covered.num_indexed == len(snapshot)
             if not any(encoder == "sample" for encoder, _ in pairs):
                 assert covered.num_pending == 0
-    assert _tables(store) == _tables(undisturbed)
+    here, there = _tables(store), _tables(undisturbed)
+    differ = sorted(path for path in here.keys() | there.keys() if here.get(path) != there.get(path))
+    assert not differ, [(path, path in here, path in there) for path in differ[:10]]
     return rows
 
 

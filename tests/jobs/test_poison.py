@@ -96,14 +96,16 @@ def test_readers_that_are_killed_from_outside_reject_nothing(tmp_path: Path) -> 
     driver = start_and_wait(arguments(store), store, num_commits=1)
     killed, seen = 0, 0
     while driver.poll() is None and killed < 5:
-        # Two shards on, so that no image and no start of a process is hit three times.
+        # Two shards on, so that no image is hit three times.
         if len(commits(store)) >= seen + 2 and (readers := readers_below(driver.pid)):
             os.kill(readers[0], signal.SIGKILL)
             killed, seen = killed + 1, len(commits(store))
         time.sleep(0.01)
     _, errors = driver.communicate(timeout=240)
-    assert driver.returncode == 0, errors
     assert killed, "no reader was seen"
+    if driver.returncode:  # one that is killed three times while it starts fails its shard
+        assert "no process could be started" in errors, errors
+        assert texture_store(*arguments(store)).returncode == 0
     opened = open_store(store)
     (spec,) = opened.specs("steel")
     features = opened.features("steel", encoder="mean", layer="conv3_3", spec=spec)
