@@ -4,10 +4,12 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import tenacity
@@ -116,6 +118,7 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError, SystemExit) as error:
         # Ray's C++ side ends the process where it loses the head while joining; SystemExit is how that looks here.
         raise error if isinstance(error, UsageError) else explained(error, address) from None
+    _keep_output_clean()
     try:
         yield
     except StalledError as error:
@@ -167,6 +170,20 @@ def _start(cores: int | None) -> None:
     except Exception:
         ray.shutdown()
         raise
+
+
+def _keep_output_clean() -> None:
+    """Have Ray's words about dead workers go to standard error; they would break what `--json` prints."""
+    from ray._private import worker
+
+    # Ray (2.60) sends them to standard output, whatever log_to_driver says, and has no setting for it.
+    to_stream = getattr(worker, "print_to_stdstream", None)
+    if to_stream is not None and not isinstance(to_stream, partial):
+        worker.print_to_stdstream = partial(_to_stderr, to_stream)
+
+
+def _to_stderr(to_stream: Callable[..., None], data: dict[str, Any], **options: Any) -> None:
+    to_stream(data | {"is_err": True}, **options)
 
 
 @contextmanager

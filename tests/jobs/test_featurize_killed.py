@@ -1,5 +1,6 @@
 """featurize is killed in the middle, run again, and ends with the bits of an undisturbed run."""
 
+import json
 import os
 import signal
 import subprocess
@@ -80,10 +81,11 @@ def test_a_killed_worker_costs_nothing_but_time(
 ):
     store = str(tmp_path / "store")
     index(store, "steel", str(big_archive), shard_size=SHARD_SIZE)
-    driver = start_and_wait(arguments(store), store, num_commits=commits_before)
+    driver = start_and_wait([*arguments(store), "--json"], store, num_commits=commits_before)
     assert kill_worker(driver, leg), f"no {leg} process was seen"
-    _, errors = driver.communicate(timeout=240)
+    output, errors = driver.communicate(timeout=240)
     assert driver.returncode == 0, errors
+    assert json.loads(output)["featurized"] == COUNT, "something else was printed beside the summary"
     assert_equal_stores(store, undisturbed)
 
 
