@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from jobs.progress import progress
 from jobs.watchdog import TASK_MINUTES, Watchdog
-from texture_store.errors import TextureStoreError
+from texture_store.errors import TaskDiedError, TextureStoreError
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -27,7 +27,7 @@ def fan_out(
 
     `sizes`: how many units each is, where that is not one. `num_gpus` that each needs beside its core.
     A TextureStoreError of one is raised as it is; what has not begun then does not begin. Raises StalledError when
-    none is done for hours.
+    none is done for hours, TaskDiedError when the process of one dies again and again.
     """
     import ray
 
@@ -47,11 +47,16 @@ def fan_out(
             key = waiting.pop(done)
             try:
                 found[key] = ray.get(done)
-            except ray.exceptions.RayTaskError as error:
+            except ray.exceptions.RayError as error:
                 for other in waiting:
                     ray.cancel(other)
-                if isinstance(error.cause, TextureStoreError):
-                    raise error.cause from None
-                raise
+                if isinstance(error, ray.exceptions.RayTaskError):
+                    if isinstance(error.cause, TextureStoreError):
+                        raise error.cause from None
+                    raise
+                raise TaskDiedError(
+                    f"{doing}: the process of a task ended each of {1 + TASK_RETRIES} times; see whether it has enough"
+                    " memory, then run the same command again: what is done stays"
+                ) from error
             bar.advance(1 if sizes is None else sizes[key])
     return found

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from jobs.stream import FailedShard
 
 
+MAX_FAILED_IN_A_ROW = 10
+"""Shards, after which storage is taken to be gone: each has waited for it as long as a request is tried."""
+
+
 @dataclass(frozen=True)
 class ShardsSummary:
     """What a run did, and how the dataset stands after it."""
@@ -57,6 +61,7 @@ class Outcome:
     computed: int = 0
     changed: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    failed_in_a_row: int = 0
     batches: BatchTimes | None = None
 
 
@@ -71,7 +76,7 @@ def run_shards(
     """Put the plan's units through the connected Ray; `doing` says what that is, such as `featurizing`.
 
     A shard that fails for a passing reason is noted in `outcome` and stays pending. Raises StoreError for a reason that
-    every other shard would meet as well, and StalledError when nothing is done for too long.
+    every other shard would meet as well or when many fail in a row, StalledError when nothing is done for too long.
     """
     from jobs.stream import FailedShard, Target, run_stream
 
@@ -93,6 +98,7 @@ def run_shards(
             if isinstance(result, FailedShard):
                 _note_failure(result, outcome)
                 continue
+            outcome.failed_in_a_row = 0
             outcome.changed += result.changed
             members, rejected = (len(result.record.members), len(result.record.rejected)) if result.record else (0, 0)
             outcome.computed += members + rejected
@@ -145,6 +151,12 @@ def _note_failure(failure: "FailedShard", outcome: Outcome) -> None:
         raise StoreError(f"{failure.message}; stopped, what is committed stays: run the same command again")
     say(f"shard {failure.shard} failed and stays pending: {failure.message}")
     outcome.failed[failure.shard] = failure.message
+    outcome.failed_in_a_row += 1
+    if outcome.failed_in_a_row == MAX_FAILED_IN_A_ROW:
+        raise StoreError(
+            f"{MAX_FAILED_IN_A_ROW} shards in a row failed, so it is stopped; what is committed stays: see to the"
+            " reason above, then run the same command again"
+        )
 
 
 def _reasons(storage: Storage, commits: Sequence[CommitRecord], rejected: set[str]) -> dict[str, int]:

@@ -204,6 +204,10 @@ class StalledError(TextureStoreError):
     """A run in which nothing was done for too long: a part of it hangs."""
 
 
+class TaskDiedError(TextureStoreError):
+    """The process of a task ended each time that it was begun."""
+
+
 class TableError(TextureStoreError):
     """Something about what the store holds."""
 

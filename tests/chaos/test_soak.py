@@ -7,6 +7,8 @@ killed each round, and now and then a driver of its own is, as a child. What was
 import os
 import random
 import resource
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -27,10 +29,9 @@ from jobs.index import index
 from jobs.planning import Request
 from jobs.publish import publish_dataset
 from tests.jobs.conftest import write_archive
-from tests.jobs.killing import commits, kill, start_and_wait
 from texture_store.spec import make_pixel_spec
 
-from .victims import KINDS, of_kind, send
+from .victims import KINDS, below, of_kind, send, wait_until_gone
 from .whole import DATASET, Committed, feature_sets
 
 MINUTES = float(os.environ.get("TEXTURE_STORE_SOAK_MINUTES") or 0)
@@ -107,8 +108,7 @@ def test_a_driver_stays_flat_and_nothing_is_lost(tmp_path: Path, ray_session: No
         index(str(store), DATASET, str(archive), labels=str(archive / "labels.csv"), shard_size=SHARD_SIZE)
         if len(seen) % 3 == 2:
             arguments = ["featurize", "--store", str(store), "--dataset", DATASET, "--layers", LAYER, *PIXELS]
-            kill(start_and_wait(arguments, str(store), num_commits=len(commits(str(store), "featurize")) + 1))
-            kills["driver"] += 1
+            kills["driver"] += kill_while_it_works(arguments, after=choose.uniform(0, 3))
             committed.look()
         one_round(store, choose.choice(sorted(set(KINDS) & set(OF_ENCODE))), kills)
         committed.look()
@@ -120,9 +120,23 @@ def test_a_driver_stays_flat_and_nothing_is_lost(tmp_path: Path, ray_session: No
     assert_flat(seen[WARM_UP_ROUNDS:])
 
 
+def kill_while_it_works(arguments: list[str], *, after: float) -> bool:
+    """Start a driver and SIGKILL it some seconds after its network is there; False when it was done before."""
+    driver = subprocess.Popen([sys.executable, "-m", "jobs.cli", *arguments], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while driver.poll() is None and not of_kind(driver.pid, "extract actor"):
+        assert time.monotonic() < deadline, "no extract actor within 200 s"
+        time.sleep(0.05)
+    time.sleep(after)
+    family = list(below(driver.pid))
+    driver.kill()
+    wait_until_gone(family)
+    return driver.wait() == -SIGKILL
+
+
 def one_round(store: Path, kind: str, kills: Counter[str]) -> None:
     def request(*encoders: str) -> Request:
-        pixels = make_pixel_spec(size="64")
+        pixels = make_pixel_spec(size="64x64")
         settings = {"weights": "random:0", "precision": "float32", "layers": (LAYER,)}
         return Request(store_url=str(store), dataset=DATASET, pixels=pixels, encoders=encoders, **settings)
 

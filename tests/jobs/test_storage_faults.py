@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from jobs.index import index
+from jobs.shards import MAX_FAILED_IN_A_ROW
 from tests.faults import Fault, FaultProxy
 from tests.seaweed import SeaweedFS
 from texture_store import open_store
@@ -222,6 +223,20 @@ def test_a_shard_whose_images_cannot_be_had_stays_pending(
     assert result.stderr.count("failed and stays pending: s3://faults/archive/image00") == failed
     assert run_behind_proxy("pending")["computed"] == failed * SHARD_SIZE
     assert_equal("pending", undisturbed)
+
+
+def test_storage_that_is_gone_stops_the_run_before_every_shard_has_waited_for_it(
+    proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+):
+    index(STORE, "gone", ARCHIVE, shard_size=1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    monkeypatch.setenv("TEXTURE_STORE_RETRY_SECONDS", "1")
+    proxy.fail_at_random({"503": 1}, method="GET", path="archive/image")
+    result = texture_store(*featurize_arguments("gone"))
+    proxy.fail_at_random({})
+    assert result.returncode == 1
+    assert result.stderr.count("failed and stays pending") == MAX_FAILED_IN_A_ROW < COUNT, result.stderr
+    assert f"{MAX_FAILED_IN_A_ROW} shards in a row failed, so it is stopped" in result.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("command", ["index", "featurize"])

@@ -5,7 +5,7 @@ Two `index` at once: tests/jobs/test_index.py.
 
 import multiprocessing
 import subprocess
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,17 +110,24 @@ def test_two_publish(tmp_path: Path):
         made.commit("steel", "s0", paths, pairs=[MEAN, GRAM, DEEP_MEAN])
         stores.append(made.url)
     publish_dataset(stores[0], "steel", part_bytes=1000)
-    with multiprocessing.get_context("fork").Pool(4) as processes:
-        begin = time.time() + 0.3
-        done = [processes.apply_async(_publish_at, (begin, stores[1])) for _ in range(4)]
+    spawned = multiprocessing.get_context("spawn")  # a fork would take the signal handlers of this run's Ray along
+    with spawned.Pool(4, _wait_for_each_other, (spawned.Barrier(4),)) as processes:
+        done = [processes.apply_async(_publish_together, (stores[1],)) for _ in range(4)]
         assert {one.get(timeout=100) for one in done} == {3 * len(paths)}
     one_by_one, at_once = (files_below(url) for url in stores)
     assert len(at_once) > 3 * 2, "one part each shows nothing"
     assert at_once == one_by_one
 
 
-def _publish_at(begin: float, url: str) -> int:
-    time.sleep(max(0.0, begin - time.time()))
+_together: list[threading.Barrier] = []
+
+
+def _wait_for_each_other(barrier: threading.Barrier) -> None:
+    _together.append(barrier)
+
+
+def _publish_together(url: str) -> int:
+    _together[0].wait()
     return sum(one.rows for one in publish_dataset(url, "steel", part_bytes=1000))
 
 
