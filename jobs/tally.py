@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.progress import Bar, say
-from texture_store.storage_retries import LINE_SECONDS
+from texture_store.storage.retries import LINE_SECONDS
 
 POLL_SECONDS = 1.0
 

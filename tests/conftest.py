@@ -69,7 +69,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def s3_url(s3_server: str) -> str:
     """A fresh bucket."""
-    from texture_store.storage_drivers import connect
+    from texture_store.storage.connections import connect
 
     name = f"test-{uuid.uuid4().hex[:12]}"
     with contextlib.suppress(FileExistsError):  # after a reply that came too late on a busy machine

@@ -18,7 +18,7 @@ from texture_store.errors import (
     UsageError,
 )
 from texture_store.objects import Storage, open_storage
-from texture_store.storage_errors import without_secrets
+from texture_store.storage.error_translation import without_secrets
 
 DIGITS = b"0123456789"
 

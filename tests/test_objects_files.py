@@ -44,7 +44,7 @@ def test_a_changed_file_has_another_version(tmp_path):
 
 
 def test_what_a_killed_writer_left_is_no_object(tmp_path):
-    script = "import os, sys; from texture_store import objects, storage_drivers as d\n"
+    script = "import os, sys; from texture_store import objects; from texture_store.storage import local_files as d\n"
     script += "d.os.link = lambda *_: os.kill(os.getpid(), 9)\n"
     script += "objects.open_storage(sys.argv[1]).create('a.parquet', b'x' * 1000)"
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=Path(__file__).parents[1])

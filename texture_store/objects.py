@@ -1,6 +1,6 @@
 """The one seam to storage: open a URL, list, read, and create only if absent.
 
-Archives and stores are both behind it. Every request is tried again as `storage_retries` says, and the errors of
+Archives and stores are both behind it. Every request is tried again as `storage.retries` says, and the errors of
 drivers become those of texture_store. S3's endpoint and credentials come from the AWS environment, as s3fs reads them.
 """
 
@@ -22,9 +22,13 @@ from texture_store.errors import (
     UnsafeStorageError,
     UsageError,
 )
-from texture_store.storage_drivers import Driver, LocalFiles, ObjectInfo, OnSkip, OtherObjects, S3Objects, connect
-from texture_store.storage_errors import translate
-from texture_store.storage_retries import persist
+from texture_store.storage.connections import connect
+from texture_store.storage.driver import Driver, ObjectInfo, OnSkip
+from texture_store.storage.error_translation import translate
+from texture_store.storage.local_files import LocalFiles
+from texture_store.storage.other_objects import OtherObjects
+from texture_store.storage.retries import persist
+from texture_store.storage.s3_objects import S3Objects
 
 __all__ = ["ObjectInfo", "Storage", "open_parent", "open_storage"]
 

@@ -21,7 +21,7 @@ from tests.seaweed import SeaweedFS
 from texture_store import open_store
 from texture_store.objects import Storage, open_storage
 from texture_store.spec import LAYERS
-from texture_store.storage_drivers import connect
+from texture_store.storage.connections import connect
 from texture_store.store.commits import list_specs, read_commits
 
 from .conftest import texture_store, write_archive

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from texture_store import s3_requests, storage_drivers
+from tests.faults import Fault, FaultProxy
+from tests.seaweed import SECRET, SeaweedFS
 from texture_store.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
@@ -18,9 +19,7 @@ from texture_store.errors import (
     UsageError,
 )
 from texture_store.objects import Storage, open_storage
-
-from .faults import Fault, FaultProxy
-from .seaweed import SECRET, SeaweedFS
+from texture_store.storage import connections, s3_requests
 
 pytestmark = pytest.mark.s3
 
@@ -82,7 +81,7 @@ def test_at_forty_percent_no_request_is_lost(storage: Storage, s3_faults: FaultP
 
 
 def test_a_server_that_stays_silent_is_asked_again(storage: Storage, s3_faults: FaultProxy, monkeypatch):
-    monkeypatch.setattr(storage_drivers, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "SILENCE_SECONDS", 0.5)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # another environment, another connection
     s3_faults.latency_seconds = 1.5
     for use, expected in ((lambda: storage.read("a"), DIGITS), (lambda: storage.create("c", DIGITS), None)):
@@ -272,7 +271,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     with server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        storage_drivers.connect("s3", patient=True).mkdir("bucket")
+        connections.connect("s3", patient=True).mkdir("bucket")
         yield server
 
 

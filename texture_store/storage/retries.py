@@ -15,7 +15,7 @@ from typing import TypeVar
 import tenacity
 
 from texture_store.errors import TextureStoreError, TransientStoreError, UsageError
-from texture_store.storage_errors import http_answer, translate
+from texture_store.storage.error_translation import http_answer, translate
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from texture_store import storage_drivers, storage_retries
 from texture_store.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
@@ -23,7 +22,8 @@ from texture_store.errors import (
     UsageError,
 )
 from texture_store.objects import open_storage
-from texture_store.storage_retries import persist
+from texture_store.storage import local_files, retries
+from texture_store.storage.retries import persist
 
 URL = "/store/a"
 
@@ -48,8 +48,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     made: list[float] = []
     monkeypatch.setattr("tenacity.nap.time.sleep", made.append)
     monkeypatch.setattr("tenacity.time.monotonic", lambda: sum(made))
-    monkeypatch.setattr("texture_store.storage_retries.time.monotonic", lambda: sum(made))
-    monkeypatch.setattr(storage_retries, "_slow", storage_retries._Slow())
+    monkeypatch.setattr("texture_store.storage.retries.time.monotonic", lambda: sum(made))
+    monkeypatch.setattr(retries, "_slow", retries._Slow())
     monkeypatch.setenv("TEXTURE_STORE_RETRY_SECONDS", "120")
     return made
 
@@ -116,8 +116,8 @@ def test_a_budget_that_is_no_number_is_wrong_usage(monkeypatch):
 
 
 def test_one_line_is_said_for_many_requests_and_one_when_it_is_over(monkeypatch, caplog):
-    monkeypatch.setattr(storage_retries, "PATIENCE_SECONDS", 0.3)
-    monkeypatch.setattr(storage_retries, "_slow", storage_retries._Slow())
+    monkeypatch.setattr(retries, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(retries, "_slow", retries._Slow())
     is_back = threading.Event()
 
     def request() -> None:
@@ -164,7 +164,7 @@ def test_every_request_for_local_files_is_tried_again(tmp_path, pauses, monkeypa
 def stale_twice(patch: pytest.MonkeyPatch, function: str) -> list[str]:
     """As on a network file system whose server has restarted: the first two calls fail."""
     owner, name = function.split(".")
-    where = Path if owner == "Path" else storage_drivers.os
+    where = Path if owner == "Path" else local_files.os
     real: Callable[..., object] = getattr(where, name)
     struck: list[str] = []
 
