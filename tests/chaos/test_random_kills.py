@@ -14,6 +14,8 @@ import pytest
 
 from jobs.index import index
 from tests.jobs.conftest import texture_store, write_archive
+from texture_store.objects import open_storage
+from texture_store.store.dictionaries import list_dictionaries
 
 from .monkey import RAY_KINDS, Monkey
 from .whole import DATASET, Committed, assert_equal, assert_part_of, feature_sets
@@ -26,7 +28,7 @@ pytestmark = [
 ]
 
 IS_LONG = os.environ.get("TEXTURE_STORE_LONG_TESTS") == "1"
-COUNT, SHARD_SIZE, ADDED = 48, 2, 12
+COUNT, SHARD_SIZE, ADDED = 96 if IS_LONG else 48, 2, 12
 LAYERS = "conv1_2,conv3_3,conv5_3"
 PIXELS = ["--size", "64", "--weights", "random:0", "--precision", "float32"]
 
@@ -41,7 +43,8 @@ def fit(store: Path) -> list[str]:
 
 
 def encode(store: Path) -> list[str]:
-    return ["encode", "--store", str(store), "--dataset", DATASET, "--refit", "never"]
+    (dictionary,) = list_dictionaries(open_storage(str(store)), DATASET)
+    return ["encode", "--store", str(store), "--dataset", DATASET, "--dictionary", dictionary.id, "--refit", "never"]
 
 
 def evaluate(store: Path) -> list[str]:
@@ -107,7 +110,7 @@ def test_every_step_is_killed(tmp_path: Path, monkey: Monkey) -> None:
         monkey.run(arguments, store, kinds=kinds, between=committed.look)
         print(f"{arguments[0]}: {monkey.num_kills} kills so far, {len(committed)} files committed")
 
-    disturbed(featurize(store), [*RAY_KINDS] * 2)
+    disturbed(featurize(store), [*RAY_KINDS] * 3)
     assert_equal(store, undisturbed)
     write_archive(archive, first=COUNT, count=ADDED, enlarge=8)
     for one in (store, undisturbed):
