@@ -7,13 +7,14 @@ bash infra/dev/check.sh
 if [ $# -gt 0 ]; then
   exec .venv/bin/pytest "$@"
 fi
-# Side by side: tests with Ray mostly wait for processes that start. What the others print follows at the end.
-others=$(mktemp)
-.venv/bin/pytest -m "not (gpu or benchmark or ray)" --durations=15 >"$others" 2>&1 &
+# Two runs side by side, each with a Ray of its own: jobs mostly wait for processes that start. What the second prints
+# follows at the end.
+second=$(mktemp)
+.venv/bin/pytest -m "(chaos or not ray) and not (gpu or benchmark)" --durations=25 >"$second" 2>&1 &
 pid=$!
-trap 'kill "$pid" 2>/dev/null; rm -f "$others"' EXIT
+trap 'kill "$pid" 2>/dev/null; rm -f "$second"' EXIT
 status=0
-.venv/bin/pytest -m "ray and not (gpu or benchmark)" --durations=40 || status=$?
+.venv/bin/pytest -m "ray and not (chaos or gpu or benchmark)" --durations=25 || status=$?
 wait "$pid" || status=$?
-cat "$others"
+cat "$second"
 exit "$status"

@@ -113,7 +113,7 @@ def test_a_run_whose_actors_stand_still_ends_with_status_1(tmp_path: Path, monke
     index(store, "steel", str(archive), shard_size=2)
     settings = ["--size", "64", "--layers", "conv1_2", "--weights", "random:0", "--precision", "float32"]
     arguments = ["featurize", "--store", store, "--dataset", "steel", *settings]
-    monkeypatch.setenv(VARIABLE, "1.5")
+    monkeypatch.setenv(VARIABLE, "0.75")
     driver = start_and_wait(arguments, store, num_commits=2)
     family = below(driver.pid)
     stopped = of_kind(driver.pid, "extract actor")
