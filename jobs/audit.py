@@ -12,8 +12,9 @@ import numpy as np
 from jobs.audit_findings import duplicate_findings, label_findings, metadata_findings
 from jobs.audit_scores import TOGETHER, WITH_OTHERS, FieldScores, Protocols, ScoredColumns, score_columns
 from jobs.audited import Audited, audited_dataset, audited_labels, check_not_empty
+from jobs.commands import JobCommand
 from jobs.metadata_fields import MetadataFields
-from jobs.options import JobCommand, json_option, printable, spec_option
+from jobs.options import json_option, printable, spec_option
 from jobs.progress import progress
 from texture_store.errors import UsageError
 from texture_store.evaluation.classifiers import NUM_TREES, Classifier

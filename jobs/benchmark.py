@@ -16,7 +16,8 @@ import click
 
 from jobs.benchmark_bench import Bench
 from jobs.benchmark_record import Figure, Record, as_markdown, keep_unfinished, new_record, write_record
-from jobs.options import EXIT_FAILED, JobCommand, json_option, list_of, printable
+from jobs.commands import JobCommand
+from jobs.options import EXIT_FAILED, json_option, list_of, printable
 from jobs.progress import duration, say
 from texture_store.errors import TextureStoreError
 

@@ -9,7 +9,8 @@ from itertools import groupby
 
 import click
 
-from jobs.options import JobCommand, json_option, print_summary, printable, store_option
+from jobs.commands import JobCommand
+from jobs.options import json_option, print_summary, printable, store_option
 from jobs.progress import progress, say
 from texture_store.errors import UsageError
 from texture_store.objects import Storage

@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from jobs.joining import check_address, explained
 from jobs.options import Decorated
 from jobs.progress import say
 from jobs.watchdog import ended_anyway
+from jobs.watched import this_run
 from texture_store.errors import MissingExtraError, StalledError, UsageError
+from texture_store.store.runs import SIGN_SECONDS
 
 MAX_THREADS = 8
 """Threads of one extract actor on a CPU; more cores make more actors."""
@@ -119,6 +122,7 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
         # Ray's C++ side ends the process where it loses the head while joining; SystemExit is how that looks here.
         raise error if isinstance(error, UsageError) else explained(error, address) from None
     _keep_output_clean()
+    see_nodes()
     try:
         yield
     except StalledError as error:
@@ -206,6 +210,22 @@ def local_workers() -> Workers:
 
     gpus = torch.cuda.device_count()
     return Workers.on_gpus(gpus) if gpus else Workers.on_cpu([os.cpu_count() or 1])
+
+
+def see_nodes() -> None:
+    """Note in the record of this run which nodes the connected cluster has; asks it only now and then."""
+    global _seen  # noqa: PLW0603
+    run = this_run()
+    if run is None or time.monotonic() - _seen < SIGN_SECONDS:
+        return
+    import ray
+
+    _seen = time.monotonic()
+    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    run.see_nodes([str(node["NodeManagerHostname"]) for node in nodes])
+
+
+_seen = -SIGN_SECONDS
 
 
 def cluster_workers() -> Workers:

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 import click
 import numpy as np
 
+from jobs.commands import JobCommand
 from jobs.featurize import featurize
 from jobs.index import index
-from jobs.options import JobCommand, json_option
+from jobs.options import json_option
 from jobs.planning import Request
 from jobs.powder_archive import LABELS_FILE, make_powder_archive
 from jobs.preview import preview

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields
 import click
 
 from jobs.cluster import RaySession, address_option
+from jobs.commands import RecordedCommand
 from jobs.estimate import print_estimate
 from jobs.options import (
-    JobCommand,
     dataset_option,
     json_option,
     list_of,
@@ -116,7 +116,7 @@ def _summary(shards: ShardsSummary, chosen: DictionarySet, report: RefitReport) 
 
 
 @click.command(
-    JOB, cls=JobCommand, epilog="Example: texture-store encode --store s3://lab/store --dataset steel --refit auto"
+    JOB, cls=RecordedCommand, epilog="Example: texture-store encode --store s3://lab/store --dataset steel --refit auto"
 )
 @store_option
 @dataset_option

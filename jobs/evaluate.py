@@ -9,19 +9,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from jobs.cluster import RaySession, address_option
+from jobs.commands import RecordedCommand
 from jobs.evaluation_plan import EvaluationPlan, make_evaluation_plan
 from jobs.evaluation_report import claims_here, frames_here, print_tables, write_report
 from jobs.evaluation_request import PAPER_LAYERS, PROTOCOLS, EvaluationRequest
-from jobs.options import (
-    EXIT_FAILED,
-    JobCommand,
-    dataset_option,
-    json_option,
-    list_of,
-    print_summary,
-    spec_option,
-    store_option,
-)
+from jobs.options import EXIT_FAILED, dataset_option, json_option, list_of, print_summary, spec_option, store_option
 from jobs.progress import say
 from texture_store.evaluation.claims import Claim
 from texture_store.evaluation.classifiers import CLASSIFIERS, NUM_TREES, REGRESSORS, Task
@@ -144,7 +136,7 @@ def _summary(
 
 @click.command(
     JOB,
-    cls=JobCommand,
+    cls=RecordedCommand,
     epilog="Example: texture-store evaluate --store s3://lab/store --dataset steel --grid paper",
 )
 @store_option

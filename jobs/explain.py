@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from jobs.cluster import RaySession, address_option
+from jobs.commands import RecordedCommand
 from jobs.evaluation_request import PROTOCOLS
 from jobs.explain_choice import (
     parse_filters,
@@ -15,15 +16,7 @@ from jobs.explain_choice import (
 from jobs.explain_plan import make_explanation_plan
 from jobs.explain_request import ExplainRequest, RecipeChoice
 from jobs.explain_run import ExplanationSummary, Run
-from jobs.options import (
-    EXIT_FAILED,
-    JobCommand,
-    dataset_option,
-    json_option,
-    print_summary,
-    spec_option,
-    store_option,
-)
+from jobs.options import EXIT_FAILED, dataset_option, json_option, print_summary, spec_option, store_option
 from jobs.progress import say
 from texture_store.errors import UsageError
 from texture_store.evaluation.classifiers import NUM_TREES
@@ -73,7 +66,7 @@ def explain(request: ExplainRequest, *, output: str | None = None) -> Explanatio
 
 @click.command(
     JOB,
-    cls=JobCommand,
+    cls=RecordedCommand,
     epilog="Example: texture-store explain --store s3://lab/store --dataset steel --output ./why",
 )
 @store_option

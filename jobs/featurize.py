@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from jobs.cluster import RaySession, address_option
+from jobs.commands import RecordedCommand
 from jobs.estimate import print_estimate
 from jobs.options import (
-    JobCommand,
     dataset_option,
     json_option,
     keep_bits_option,
@@ -49,7 +49,7 @@ def featurize(request: Request, *, within: RaySession | None = None) -> ShardsSu
 
 @click.command(
     JOB,
-    cls=JobCommand,
+    cls=RecordedCommand,
     epilog="Example: texture-store featurize --store s3://lab/store --dataset steel --size 512 --encoders mean,gram",
 )
 @store_option

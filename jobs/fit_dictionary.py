@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from jobs.cluster import RaySession, address_option
+from jobs.commands import RecordedCommand
 from jobs.dictionary_fits import Fit, Learning, fit_set, plan_fit
 from jobs.estimate import print_estimate
 from jobs.options import (
     EXIT_FAILED,
-    JobCommand,
     dataset_option,
     json_option,
     layers_option,
@@ -168,7 +168,7 @@ def _rounded(error: float) -> float:
 
 @click.command(
     JOB,
-    cls=JobCommand,
+    cls=RecordedCommand,
     epilog="Example: texture-store fit-dictionary --store s3://lab/store --dataset steel --size 255 --sample 20%",
 )
 @store_option

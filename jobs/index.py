@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from jobs.options import JobCommand, dataset_option, json_option, print_summary, store_option
+from jobs.commands import RecordedCommand
+from jobs.options import dataset_option, json_option, print_summary, store_option
 from jobs.progress import progress, say
 from texture_store.archive.labels import Labels, labels_of, parse_condition, read_labels
 from texture_store.archive.listing import Listing, list_archive
@@ -233,7 +234,7 @@ def _summary(current: Snapshot, listing: Listing, change: SnapshotChange, second
 
 @click.command(
     JOB,
-    cls=JobCommand,
+    cls=RecordedCommand,
     epilog="Example: texture-store index --store s3://lab/store --dataset steel s3://lab/archive --labels labels.csv",
 )
 @store_option

@@ -1,17 +1,16 @@
-"""What all commands share: options, how an error is shown, and the exit status.
+"""What all commands share: options, the exit status, and the summary.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but more images were rejected than allowed, 4
 done with a regression (reevaluate), 130 interrupted.
 """
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 import click
 
-from texture_store.errors import TextureStoreError, UsageError
+from texture_store.errors import UsageError
 from texture_store.spec import LAYERS, Fit, Intensity, Resize
 
 EXIT_FAILED = 1
@@ -29,39 +28,6 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 def printable(text: str) -> str:
     """Text from files or storage, made safe for a terminal: control characters become `?`, line breaks a space."""
     return "".join(c if c.isprintable() else " " if c in "\r\n\t" else "?" for c in text)
-
-
-class JobCommand(click.Command):
-    """A command that turns errors into one line and an exit status, and keeps the traceback for `--debug`."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.params.append(
-            click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
-        )
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the job; see the module's docstring for the exit status."""
-        debug = "--debug" in sys.argv
-        try:
-            return super().invoke(ctx)
-        except TextureStoreError as error:
-            if debug:
-                raise
-            self._stop(ctx, str(error), EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
-        except KeyboardInterrupt:
-            self._stop(ctx, "interrupted; run the same command again to go on", EXIT_INTERRUPTED)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise  # click ends quietly when nobody reads on, as in `texture-store status | head`
-        except Exception as error:
-            if debug:
-                raise
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-            self._stop(ctx, f"{type(error).__name__}: {reason} (--debug shows where)", EXIT_FAILED)
-
-    def _stop(self, ctx: click.Context, message: str, status: int) -> None:
-        click.echo(f"texture-store {self.name}: {printable(message)}", err=True)
-        ctx.exit(status)
 
 
 def store_option(function: Decorated) -> Decorated:

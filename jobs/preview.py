@@ -8,15 +8,8 @@ from typing import Any
 import click
 import numpy as np
 
-from jobs.options import (
-    JobCommand,
-    dataset_option,
-    json_option,
-    pixel_options,
-    pixel_settings,
-    print_summary,
-    store_option,
-)
+from jobs.commands import JobCommand
+from jobs.options import dataset_option, json_option, pixel_options, pixel_settings, print_summary, store_option
 from jobs.progress import progress
 from texture_store.archive.fetch import Fetched, fetch
 from texture_store.errors import EmptyArchiveError, ObjectExistsError, RejectedImageError

@@ -1,4 +1,7 @@
-"""Progress of a long step: a live bar on a terminal, a plain line now and then in a log. Always on standard error."""
+"""Progress of a long step: a live bar on a terminal, a line now and then in a log. Always on standard error.
+
+It is noted in the record of the run as well.
+"""
 
 import sys
 import time
@@ -9,12 +12,19 @@ from typing import Protocol
 import rich.console
 import rich.progress
 
+from jobs.logs import say as say
+from jobs.logs import this_log
+from jobs.watched import Step, this_run
+
 LOG_SECONDS = 10.0
 """Time between two plain lines when standard error is not a terminal."""
 
 
 class Bar(Protocol):
     """What a job tells about its progress."""
+
+    step: Step
+    """What the record of the run says of it."""
 
     def advance(self, done: int = 1, *, rejected: int = 0) -> None:
         """`done` more are ready, of which `rejected` were rejected."""
@@ -23,17 +33,17 @@ class Bar(Protocol):
         """How many there are, once it is known."""
 
 
-def say(message: str) -> None:
-    """One line about what happens now."""
-    print(message, file=sys.stderr, flush=True)
-
-
 @contextmanager
 def progress(what: str, *, total: int | None = None, unit: str = "images") -> Iterator[Bar]:
     """Show the progress of `what` while the block runs: done, rate, time left, rejected."""
-    bar = _LiveBar(what, total, unit) if sys.stderr.isatty() else _PlainBar(what, total, unit)
-    with bar:
-        yield bar
+    run = this_run()
+    step = run.step(what, unit, total) if run is not None else Step(what, unit, total)
+    bar_class = _LiveBar if sys.stderr.isatty() and not this_log().is_json else _PlainBar
+    try:
+        with bar_class(what, total, unit, step) as bar:
+            yield bar
+    finally:
+        step.end()
 
 
 def duration(seconds: float) -> str:
@@ -47,7 +57,8 @@ def duration(seconds: float) -> str:
 
 
 class _LiveBar:
-    def __init__(self, what: str, total: int | None, unit: str) -> None:
+    def __init__(self, what: str, total: int | None, unit: str, step: Step) -> None:
+        self.step = step
         self._rejected = 0
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
@@ -69,9 +80,11 @@ class _LiveBar:
         self._bar.stop()
 
     def total(self, total: int) -> None:
+        self.step.planned = total
         self._bar.update(self._task, total=total)
 
     def advance(self, done: int = 1, *, rejected: int = 0) -> None:
+        self.step.advance(done, rejected=rejected)
         self._rejected += rejected
         completed = self._bar.tasks[0].completed + done
         rate = completed / max(time.monotonic() - self._started, 1e-9)
@@ -84,7 +97,8 @@ class _LiveBar:
 
 
 class _PlainBar:
-    def __init__(self, what: str, total: int | None, unit: str) -> None:
+    def __init__(self, what: str, total: int | None, unit: str, step: Step) -> None:
+        self.step = step
         self._what, self._total, self._unit = what, total, unit
         self._done = self._rejected = 0
         self._started = self._last = time.monotonic()
@@ -98,9 +112,11 @@ class _PlainBar:
             self._line()
 
     def total(self, total: int) -> None:
+        self.step.planned = total
         self._total = total
 
     def advance(self, done: int = 1, *, rejected: int = 0) -> None:
+        self.step.advance(done, rejected=rejected)
         self._done += done
         self._rejected += rejected
         if time.monotonic() - self._last >= LOG_SECONDS:
@@ -117,4 +133,5 @@ class _PlainBar:
             line += f", {duration((self._total - self._done) / rate)} left"
         if self._rejected:
             line += f", {self._rejected} rejected"
-        say(line)
+        names = {"step", "unit", "planned", "done", "rejected", "failed", "rate", "seconds_left"}
+        say(line, **self.step.sign().model_dump(include=names))

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from jobs.options import JobCommand, dataset_option, json_option, print_summary, spec_option, store_option
+from jobs.commands import RecordedCommand
+from jobs.options import dataset_option, json_option, print_summary, spec_option, store_option
 from jobs.progress import progress
 from texture_store.errors import FeaturesNotFoundError, UsageError
 from texture_store.spec import ENCODERS, LAYERS
@@ -69,7 +70,7 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-@click.command(JOB, cls=JobCommand, epilog="Example: texture-store publish --store s3://lab/store --dataset steel")
+@click.command(JOB, cls=RecordedCommand, epilog="Example: texture-store publish --store s3://lab/store --dataset steel")
 @store_option
 @dataset_option
 @click.option("--encoders", default="", metavar="LIST", help="Such as mean,gram.  [default: all that exist]")

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 import click
 
-from jobs.options import JobCommand, json_option, print_summary, printable
+from jobs.commands import JobCommand, record
+from jobs.options import json_option, print_summary, printable
 from jobs.progress import say
 from jobs.recipe import load_recipe, shipped_recipes
 from jobs.recipe_tables import Recipe
 from jobs.reevaluate_record import JOB
+from jobs.watched import this_run
 
 _SHIPPED = ", ".join(shipped_recipes())
 
@@ -61,6 +63,8 @@ def _run(recipe: Recipe, name: str, *, as_json: bool) -> int:
     from jobs.reevaluate_page import page
     from jobs.reevaluate_run import reevaluate
 
+    if (run := this_run()) is not None:
+        record(run, str(recipe.store), recipe.dataset, recipe.address)
     with _ended_by_sigterm():
         found = reevaluate(recipe, name)
     score_name = "R²" if recipe.evaluate.task == "regression" else "weighted F1"

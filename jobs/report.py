@@ -12,8 +12,9 @@ import click
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.commands import JobCommand
 from jobs.evaluation_columns import names_of
-from jobs.options import JobCommand, dataset_option, json_option, print_summary, store_option
+from jobs.options import dataset_option, json_option, print_summary, store_option
 from jobs.progress import progress, say
 from schemas import REJECTED
 from texture_store.errors import ObjectExistsError, StoragePermissionError, UnsafeStorageError, UsageError

@@ -1,5 +1,6 @@
 """A plan's shards through the stream, with progress; and how the snapshot stands after it."""
 
+import logging
 import sys
 import time
 from collections import Counter
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jobs.cluster import cluster_workers
+from jobs.cluster import cluster_workers, see_nodes
 from jobs.options import EXIT_FAILED, EXIT_TOO_MANY_REJECTED
 from jobs.planning import Plan
 from jobs.progress import progress, say
 from jobs.tally import BatchTimes, tallied
 from jobs.watchdog import IMAGE_MINUTES, Watchdog
+from jobs.watched import this_run
 from texture_store.errors import StoreError
 from texture_store.objects import Storage
 from texture_store.spec import Layer
@@ -78,14 +80,21 @@ def run_shards(
     A shard that fails for a passing reason is noted in `outcome` and stays pending. Raises StoreError for a reason that
     every other shard would meet as well or when many fail in a row, StalledError when nothing is done for too long.
     """
+    from jobs.metrics import Meter
     from jobs.stream import FailedShard, Target, run_stream
 
     dataset, snapshot = plan.snapshot.dataset, plan.snapshot.number
     target = Target(plan.storage, outcome.job, dataset, plan.spec, snapshot, words or {}, fold_words or {})
     workers = cluster_workers()
+    if (run := this_run()) is not None:
+        run.work_on(str(workers))
     say(f"{doing} {plan.num_images:,} images in {len(plan.units):,} shards on {workers}")
+    images = {unit.shard: unit.rows.num_rows for unit in plan.units}
     watchdog = Watchdog(doing, minutes=IMAGE_MINUTES)
     with progress(doing, total=plan.num_images) as bar, tallied(bar, plan.num_images, watchdog.alive) as tally:
+        bar.step.plan_shards(len(plan.units))
+        meter, left = Meter(dataset, outcome.job), plan.num_images
+        meter.planned(plan.num_images, left)
         results = run_stream(
             plan.units,
             archive_url=plan.snapshot.archive_url,
@@ -95,14 +104,19 @@ def run_shards(
             tell=tally.tell,
         )
         for result in watchdog.watch(results):
+            see_nodes()
             if isinstance(result, FailedShard):
+                bar.step.shard_failed(images[result.shard])
                 _note_failure(result, outcome)
                 continue
             outcome.failed_in_a_row = 0
+            bar.step.shard_done(result.record.seconds if result.record else {})
             outcome.changed += result.changed
             members, rejected = (len(result.record.members), len(result.record.rejected)) if result.record else (0, 0)
             outcome.computed += members + rejected
             tally.settle(result.num_images, rejected=rejected)
+            left -= result.num_images
+            meter.planned(plan.num_images, left)
         outcome.batches = tally.times()
 
 
@@ -146,10 +160,11 @@ def exit_status(summary: ShardsSummary, allowed_share: float) -> int:
 
 def _note_failure(failure: "FailedShard", outcome: Outcome) -> None:
     if "--debug" in sys.argv:
-        say(failure.details)
+        say(failure.details, level=logging.ERROR, shard=failure.shard)
     if failure.is_permanent:
         raise StoreError(f"{failure.message}; stopped, what is committed stays: run the same command again")
-    say(f"shard {failure.shard} failed and stays pending: {failure.message}")
+    line = f"shard {failure.shard} failed and stays pending: {failure.message}"
+    say(line, level=logging.ERROR, shard=failure.shard)
     outcome.failed[failure.shard] = failure.message
     outcome.failed_in_a_row += 1
     if outcome.failed_in_a_row == MAX_FAILED_IN_A_ROW:

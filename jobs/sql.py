@@ -16,7 +16,8 @@ import duckdb
 from rich.table import Table
 from rich.text import Text
 
-from jobs.options import JobCommand, printable, store_option
+from jobs.commands import JobCommand
+from jobs.options import printable, store_option
 from jobs.status import console_for_output
 from texture_store.errors import StoreError, UsageError
 from texture_store.store.reader import open_store

@@ -1,4 +1,4 @@
-"""status: what is indexed, featurized, rejected and pending. Reads the store only, from any machine."""
+"""status: what is indexed, featurized, rejected and pending, and what runs are at. Reads the store only."""
 
 import json
 
@@ -7,33 +7,47 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.options import JobCommand, json_option, printable, store_option
+from jobs.commands import JobCommand
+from jobs.options import json_option, printable, store_option
+from jobs.status_runs import run_lines
 from texture_store.spec import LAYERS
 from texture_store.store.reader import open_store
+from texture_store.store.runs import PAST_RUNS
 from texture_store.store.status import DatasetStatus, FeatureSetStatus, SpecStatus
 
 JOB = "status"
 
 
-def status(store_url: str, dataset: str | None = None) -> list[DatasetStatus]:
-    """How far one dataset is, or all of them.
+def status(store_url: str, dataset: str | None = None, *, past_runs: int = PAST_RUNS) -> list[DatasetStatus]:
+    """How far one dataset is, or all of them, with the runs that go on and so many of those that are over.
 
     Raises StoreFormatError when there is no store, DatasetNotFoundError.
     """
     store = open_store(store_url)
-    return [store.status(name) for name in ([dataset] if dataset is not None else store.datasets())]
+    return [
+        store.status(name, past_runs=past_runs) for name in ([dataset] if dataset is not None else store.datasets())
+    ]
 
 
 @click.command(JOB, cls=JobCommand, epilog="Example: texture-store status --store s3://lab/store --dataset steel")
 @store_option
 @click.option("--dataset", metavar="D", default=None, help="Only this one; else all datasets.")
+@click.option(
+    "--runs",
+    "past_runs",
+    type=click.IntRange(min=0),
+    default=PAST_RUNS,
+    show_default=True,
+    help="Runs that are over to show, beside those that go on.",
+)
 @json_option
-def command(*, store_url: str, dataset: str | None, as_json: bool) -> None:
-    """Show what is indexed, featurized, rejected and pending, for each spec, encoder and layer.
+def command(*, store_url: str, dataset: str | None, past_runs: int, as_json: bool) -> None:
+    """Show what is indexed, featurized, rejected and pending, for each spec, encoder and layer; and what runs are at.
 
-    A star marks the spec that commands and readers take when none is named.
+    A star marks the spec that commands and readers take when none is named. Runs, on any machine, write down how far
+    they are every 15 s at first, every 2 min when they take long.
     """
-    found = status(store_url, dataset)
+    found = status(store_url, dataset, past_runs=past_runs)
     if as_json:
         click.echo(json.dumps([one.model_dump(mode="json") for one in found]))
         return
@@ -74,6 +88,10 @@ def _show(console: Console, one: DatasetStatus) -> None:
         if spec.rejected_by_reason:
             reasons = ", ".join(f"{name} {count:,}" for name, count in spec.rejected_by_reason.items())
             console.print(Text(printable(f"  rejected: {reasons}")), soft_wrap=True)
+    if one.runs:
+        console.print(Text("runs"))
+        for line in run_lines(one.runs):
+            console.print(Text(printable(line)), soft_wrap=True)
 
 
 def _table(spec: SpecStatus) -> Table:

@@ -11,15 +11,17 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from jobs.cluster import Workers
-from jobs.tally import Tell, forward_warnings
+from jobs.logs import LOGGER, Log, Tell, set_up_worker, this_log
+from jobs.metrics import Meter
 from texture_store.errors import StorageFullError, StoragePermissionError, TextureStoreError, UnsafeStorageError
+from texture_store.log_context import about
 from texture_store.objects import Storage
 from texture_store.pipeline import EncodedShard, Extractor, LoadedShard, WrittenShard, load_shard, write_shard
 from texture_store.spec import FeatureSpec, Layer, PixelSpec
@@ -66,6 +68,22 @@ class Target:
     """float32 (K, D) for each layer: the dictionary of a VLAD spec."""
     fold_words: Mapping[Layer, Mapping[str, np.ndarray]] = field(default_factory=dict)
     """Likewise of each fold dictionary, by its name."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How a worker makes itself heard."""
+
+    dataset: str
+    job: str
+    log: Log
+    tell: Tell | None
+
+    def set_up(self) -> Meter:
+        """Log as the driver does; what to count with."""
+        facts = {"job": self.job, "dataset": self.dataset, **self.log.facts}
+        set_up_worker(replace(self.log, facts=facts), self.tell)
+        return Meter(self.dataset, self.job)
 
 
 def run_stream(
@@ -131,12 +149,15 @@ def build_stream(
     context.target_max_block_size = None
     shards: Any = ray.data.from_arrow([_row(number, unit.shard, unit) for number, unit in units.items()])
     one_shard: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
-    loaded = shards.map_batches(_load, fn_args=(archive_url, target.spec.pixels, tell), num_cpus=LOAD_CPUS, **one_shard)
+    voice = Voice(target.dataset, target.job, this_log(), tell)
+    loaded = shards.map_batches(
+        _load, fn_args=(archive_url, target.spec.pixels, voice), num_cpus=LOAD_CPUS, **one_shard
+    )
     # The two retries have no other way in; the lock file holds Ray below 2.64, which ends this one.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     encoded = loaded.map_batches(
         _ExtractActor,
-        fn_constructor_args=(target, workers, report, tell),
+        fn_constructor_args=(target, workers, report, voice),
         compute=ray.data.ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
         num_cpus=workers.num_cpus,
         num_gpus=workers.num_gpus,
@@ -144,17 +165,15 @@ def build_stream(
         max_task_retries=0,
         **one_shard,
     )
-    return encoded.map_batches(_write, fn_args=(target, tell), num_cpus=WRITE_CPUS, **one_shard)
+    return encoded.map_batches(_write, fn_args=(target, voice), num_cpus=WRITE_CPUS, **one_shard)
 
 
 class _ExtractActor:
-    def __init__(
-        self, target: Target, workers: Workers, report: Callable[[int], None] | None, tell: Tell | None
-    ) -> None:
+    def __init__(self, target: Target, workers: Workers, report: Callable[[int], None] | None, voice: Voice) -> None:
         from texture_store.backbone.weights import from_safetensors
         from texture_store.store.specs import read_weights
 
-        forward_warnings(tell)
+        self._meter = voice.set_up()
         digest = target.spec.weights
         weights = from_safetensors(read_weights(target.storage, digest), digest=digest, allow_foreign=True)
         threads = workers.threads if workers.device == "cpu" else None
@@ -169,32 +188,35 @@ class _ExtractActor:
         )
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return _each(table, self._extract_one)
+        return _each(table, self._extract_one, "extract", self._meter)
 
     def _extract_one(self, loaded: LoadedShard) -> EncodedShard:
         _unqueue(loaded.seconds, "wait_extract")
         encoded = self._extract(loaded)
+        self._meter.extracted(len(loaded.members), encoded.seconds)
         _queue(encoded.seconds)
         return encoded
 
 
-def _load(table: pa.Table, archive_url: str, pixels: PixelSpec, tell: Tell | None) -> pa.Table:
-    forward_warnings(tell)
+def _load(table: pa.Table, archive_url: str, pixels: PixelSpec, voice: Voice) -> pa.Table:
+    meter = voice.set_up()
 
     def load(unit: Unit) -> LoadedShard:
         loaded = load_shard(unit, archive_url, pixels)
+        meter.loaded(loaded)
         _queue(loaded.seconds)
         return loaded
 
-    return _each(table, load)
+    return _each(table, load, "load", meter)
 
 
-def _write(table: pa.Table, target: Target, tell: Tell | None) -> pa.Table:
-    forward_warnings(tell)
+def _write(table: pa.Table, target: Target, voice: Voice) -> pa.Table:
+    meter = voice.set_up()
 
     def write(encoded: EncodedShard) -> WrittenShard:
         _unqueue(encoded.seconds, "wait_write")
-        return write_shard(
+        started = time.monotonic()
+        written = write_shard(
             encoded,
             target.storage,
             job=target.job,
@@ -202,8 +224,10 @@ def _write(table: pa.Table, target: Target, tell: Tell | None) -> pa.Table:
             spec=target.spec,
             snapshot=target.snapshot,
         )
+        meter.written(written, waited=encoded.seconds["wait_write"], seconds=time.monotonic() - started)
+        return written
 
-    return _each(table, write)
+    return _each(table, write, "write", meter)
 
 
 _QUEUED = "queued"
@@ -219,16 +243,22 @@ def _unqueue(seconds: dict[str, float], leg: str) -> None:
     seconds[leg] = max(0.0, time.time() - seconds.pop(_QUEUED, time.time()))
 
 
-def _each(table: pa.Table, leg: Callable[[Any], Any]) -> pa.Table:
+def _each(table: pa.Table, leg: Callable[[Any], Any], stage: str, meter: Meter) -> pa.Table:
     """Apply one leg to each shard of a block. A shard that failed before, or fails now, travels on as FailedShard."""
     rows = []
     units, shards = table["unit"].to_pylist(), table["shard"].to_pylist()
     for unit, shard, pickled in zip(units, shards, table["value"], strict=True):
         value = pickle.loads(pickled.as_buffer())  # noqa: S301 (made by our own workers, read from no storage)
-        if not isinstance(value, FailedShard):
+        if isinstance(value, FailedShard):
+            rows.append(_row(unit, shard, value))
+            continue
+        with about(shard=shard):
             try:
                 value = leg(value)
+                LOGGER.info("%s: done", stage)
             except Exception as error:
+                LOGGER.exception("%s: failed, stays pending", stage)
+                meter.failed(stage)
                 value = FailedShard(shard, _reason(error), isinstance(error, _PERMANENT), traceback.format_exc())
         rows.append(_row(unit, shard, value))
     return pa.concat_tables(rows)

@@ -16,7 +16,8 @@ from typing import Any
 
 import click
 
-from jobs.options import EXIT_FAILED, JobCommand, json_option, print_summary
+from jobs.commands import JobCommand
+from jobs.options import EXIT_FAILED, json_option, print_summary
 from jobs.progress import say
 from texture_store.errors import MissingExtraError, TextureStoreError, UsageError
 

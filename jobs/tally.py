@@ -4,19 +4,20 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from jobs.logs import Tell
 from jobs.progress import Bar, say
 from texture_store.storage.retries import LINE_SECONDS
 
 POLL_SECONDS = 1.0
 
-Tell = Callable[[str, str], None]
-"""Told the kind of a line, and the line."""
+_Lines = dict[str, tuple[int, str, Mapping[str, Any]]]
+"""By kind: how many there were, the last one, and what that is about."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Tally:
     def _poll(self) -> None:
         import ray
 
-        before: tuple[int, dict[str, tuple[int, str]]] = (0, {})
+        before: tuple[int, _Lines] = (0, {})
         while not self._ended.wait(POLL_SECONDS):
             try:
                 extracted, lines = ray.get(self._counter.total.remote(), timeout=POLL_SECONDS)
@@ -121,37 +122,21 @@ class Tally:
         self._bar.advance(max(0, done - self._shown), rejected=rejected)
         self._shown = max(done, self._shown)
 
-    def _say(self, lines: dict[str, tuple[int, str]]) -> None:
-        for kind, (number, line) in lines.items():
+    def _say(self, lines: _Lines) -> None:
+        for kind, (number, line, facts) in lines.items():
             if self._seen.get(kind) == number:
                 continue
             self._seen[kind] = number
             if kind not in self._said or time.monotonic() - self._said[kind] >= LINE_SECONDS:
                 self._said[kind] = time.monotonic()
-                say(line)
-
-
-def forward_warnings(tell: Tell | None) -> None:
-    """Send what texture_store warns of in this process to `tell`: Ray keeps workers' own output to itself."""
-    logger = logging.getLogger("texture_store")
-    logger.handlers = [_Forward(tell)] if tell is not None else []
-    logger.propagate = tell is None
-
-
-class _Forward(logging.Handler):
-    def __init__(self, tell: Tell) -> None:
-        super().__init__(logging.WARNING)
-        self._tell = tell
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._tell(record.msg, record.getMessage())
+                say(line, level=logging.WARNING, **facts)
 
 
 class _Counter:
     def __init__(self) -> None:
         self._images = self._images_of_first = 0
         self._first, self._last = math.inf, -math.inf
-        self._lines: dict[str, tuple[int, str]] = {}
+        self._lines: _Lines = {}
 
     def add(self, images: int, at: float) -> None:
         self._images += images
@@ -159,10 +144,11 @@ class _Counter:
             self._first, self._images_of_first = at, images
         self._last = max(self._last, at)
 
-    def tell(self, kind: str, line: str) -> None:
-        self._lines[kind] = (self._lines.get(kind, (0, ""))[0] + 1, line)
+    def tell(self, kind: str, line: str, facts: Mapping[str, Any]) -> None:
+        told = self._lines[kind][0] if kind in self._lines else 0
+        self._lines[kind] = (told + 1, line, facts)
 
-    def total(self) -> tuple[int, dict[str, tuple[int, str]]]:
+    def total(self) -> tuple[int, _Lines]:
         # Lines stay: an answer that the driver did not wait for must not take one along.
         return self._images, self._lines
 
@@ -185,5 +171,5 @@ class _Tell:
     def __init__(self, counter: Any) -> None:
         self._counter = counter
 
-    def __call__(self, kind: str, line: str) -> None:
-        self._counter.tell.remote(kind, line)
+    def __call__(self, kind: str, line: str, facts: Mapping[str, Any]) -> None:
+        self._counter.tell.remote(kind, line, facts)

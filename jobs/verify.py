@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 
 import click
 
-from jobs.options import EXIT_FAILED, JobCommand, json_option, print_summary, printable, store_option
+from jobs.commands import JobCommand
+from jobs.options import EXIT_FAILED, json_option, print_summary, printable, store_option
 from jobs.progress import progress, say
 from texture_store.errors import DatasetNotFoundError
 from texture_store.objects import Storage, open_storage

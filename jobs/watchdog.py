@@ -1,5 +1,6 @@
 """No run waits for ever: one in which nothing has happened for too long ends with a line that says what to do."""
 
+import logging
 import os
 import queue
 import threading
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from jobs.progress import duration, say
+from jobs.watched import this_run
 from texture_store.errors import StalledError, UsageError
 
 VARIABLE = "TEXTURE_STORE_STALL_MINUTES"
@@ -113,7 +115,10 @@ def ended_anyway(error: StalledError) -> Iterator[None]:
     """End this process with status 1 when the block takes longer than END_SECONDS."""
 
     def end() -> None:
-        say(f"{error}. Ray does not end either")
+        say(f"{error}. Ray does not end either", level=logging.ERROR)
+        if (run := this_run()) is not None:
+            run.error = str(error)
+            run.end(1)
         os._exit(1)
 
     timer = threading.Timer(END_SECONDS, end)

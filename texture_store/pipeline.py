@@ -3,9 +3,10 @@
 Shapes: `B` images of a batch, `H W` pixels, `N` images of a shard.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from schemas import MICROGRAPHS, REJECTED
 from texture_store.archive.fetch import fetch
 from texture_store.errors import RejectedImageError
 from texture_store.isolation import Isolated
+from texture_store.log_context import about
 from texture_store.objects import Storage
 from texture_store.products import Products, product_tables
 from texture_store.spec import FeatureSpec, Layer, PixelSpec
@@ -25,6 +27,8 @@ from texture_store.store.work import Unit
 
 if TYPE_CHECKING:
     from texture_store.backbone.weights import Weights
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class LoadedShard:
     changed: list[str] = field(default_factory=list)
     """Paths of files that are not the ones that were indexed: they wait for the next index."""
     seconds: dict[str, float] = field(default_factory=dict)
+    num_bytes: int = 0
+    """Read for it."""
 
 
 @dataclass(frozen=True)
@@ -75,23 +81,28 @@ def load_shard(unit: Unit, archive_url: str, pixels: PixelSpec) -> LoadedShard:
     read.start()
     started = time.monotonic()
     image_ids, paths = unit.rows["image_id"].to_pylist(), unit.rows["path"].to_pylist()
-    decode_seconds = 0.0
+    decode_seconds, num_bytes = 0.0, 0
     for fetched in fetch(unit.rows, archive_url):
         if fetched.problem is not None or fetched.data is None:
+            with about(image=paths[fetched.index]):
+                logger.info("waits for the next index: %s", fetched.problem)
             loaded.changed.append(paths[fetched.index])
             continue
+        num_bytes += len(fetched.data) + len(fetched.sidecar or b"")
         row = {"image_id": image_ids[fetched.index], "path": paths[fetched.index]}
         decode_started = time.monotonic()
         try:
             micrograph = read(fetched.data, pixels, sidecar=fetched.sidecar, name=row["path"])
         except RejectedImageError as error:
+            with about(image=row["path"]):
+                logger.info("rejected (%s): %s", type(error).__name__, error)
             loaded.rejected.append(row | {"stage": error.stage, "error": type(error).__name__, "message": str(error)})
         else:
             loaded.members.append(row | micrograph.facts)
             loaded.seen.append(micrograph.seen)
         decode_seconds += time.monotonic() - decode_started
     loaded.seconds.update(load=time.monotonic() - started, decode=decode_seconds)
-    return loaded
+    return replace(loaded, num_bytes=num_bytes)
 
 
 @cache

@@ -6,7 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from jobs.options import JobCommand, pixel_settings, print_summary, printable
+from jobs.commands import JobCommand
+from jobs.options import pixel_settings, print_summary, printable
 from texture_store.errors import InvalidSpecError, StoreError, UsageError
 from texture_store.spec import make_pixel_spec
 

@@ -10,9 +10,9 @@ import pytest
 
 from texture_store.errors import LeaseHeldError, StoragePermissionError
 from texture_store.objects import open_storage
-from texture_store.store import leases
 from texture_store.store.leases import lease
 from texture_store.store.opening import open_for_writing
+from texture_store.store.processes import this_process
 
 
 def signs(folder: Path) -> list[str]:
@@ -129,7 +129,7 @@ def test_a_sign_that_cannot_be_read_is_none(tmp_path: Path, content: bytes):
 
 
 def test_a_process_of_this_machine_that_was_killed_is_not_waited_for(tmp_path: Path):
-    if not leases._place():
+    if not this_process()["place"]:
         pytest.skip("processes cannot be told apart here")
     code = (
         "import sys, time\n"
@@ -154,10 +154,10 @@ def test_a_process_of_this_machine_that_was_killed_is_not_waited_for(tmp_path: P
 
 def test_a_process_with_the_same_number_is_another_one(tmp_path: Path):
     """Numbers of processes come again; when it began tells them apart."""
-    if not leases._place():
+    if not this_process()["place"]:
         pytest.skip("processes cannot be told apart here")
     storage = open_storage(str(tmp_path))
-    held_by(tmp_path, 1, at=now(), pid=os.getpid(), place=leases._place(), process="1")
+    held_by(tmp_path, 1, at=now(), pid=os.getpid(), place=this_process()["place"], process="1")
     with lease(storage, "steel", "reevaluate") as held:
         assert "its process is gone" in held.took_over
 

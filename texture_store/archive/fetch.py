@@ -4,12 +4,14 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from texture_store.errors import ChangedSinceIndexError, CorpusError, ObjectChangedError, ObjectNotFoundError
+from texture_store.log_context import about
 from texture_store.objects import Storage, open_storage
 
 IN_FLIGHT = 8
@@ -41,7 +43,7 @@ def fetch(rows: pa.Table, archive_url: str) -> Iterator[Fetched]:
     with ThreadPoolExecutor(IN_FLIGHT) as threads:
         try:
             for index, row in images:
-                pending.append(threads.submit(_fetch_one, storage, index, row))
+                pending.append(threads.submit(copy_context().run, _fetch_one, storage, index, row))
                 if len(pending) == IN_FLIGHT:
                     yield pending.popleft().result()
             while pending:
@@ -51,6 +53,11 @@ def fetch(rows: pa.Table, archive_url: str) -> Iterator[Fetched]:
 
 
 def _fetch_one(storage: Storage, index: int, row: dict[str, Any]) -> Fetched:
+    with about(image=row["path"]):
+        return _fetch(storage, index, row)
+
+
+def _fetch(storage: Storage, index: int, row: dict[str, Any]) -> Fetched:
     path = path_in(storage, row["uri"])
     start, size, version = row["offset"], row["size"], row["object_version"]
     try:

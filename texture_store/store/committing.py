@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -131,7 +132,9 @@ def _write_features(
         return file, _image_ids(storage, file, features[pair])
 
     with ThreadPoolExecutor(_WRITERS) as pool:
-        return dict(zip(unit.pairs, pool.map(write, unit.pairs), strict=True))
+        # Each thread's lines are about what this one's are about.
+        writing = [pool.submit(copy_context().run, write, pair) for pair in unit.pairs]
+        return {pair: done.result() for pair, done in zip(unit.pairs, writing, strict=True)}
 
 
 def _check_outcome(

@@ -19,6 +19,8 @@ _EXPLANATION = re.compile(r"x[0-9a-f]{24}")
 _RECIPE = re.compile(r"[a-z][a-z0-9]{0,40}-[0-9a-f]{20}")
 _REPORT = re.compile(r"[a-z][a-z0-9_-]{0,99}\.[a-z]{2,5}")
 _SIGN = re.compile(r"held|released|beat-[1-9][0-9]{0,6}")
+_RUN = re.compile(r"[0-9]{8}t[0-9]{6}-[a-z][a-z-]{0,39}-[0-9a-f]{8}")
+_RUN_PARTS = ("begun", "signs", "ended")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 EXPLANATIONS = ("importances", "characteristics", "typical", "map", "exemplars", "heat_maps", "neighbours")
 """Tables of STORE/explanations/."""
@@ -251,6 +253,37 @@ def parse_run_path(path: str) -> tuple[int, str] | None:
     if found[1] is not None:
         return int(found[1]), "run"
     return None if _SIGN.fullmatch(found[3]) is None else (int(found[2]), found[3])
+
+
+def watched_folder(dataset: str, part: str, run: str = "") -> str:
+    """The folder of what runs have told of themselves: `begun`, `signs` (of one run, when it is named) or `ended`."""
+    if part not in _RUN_PARTS:
+        raise InvalidNameError(f"{part!r}: no such part of the records of runs")
+    folder = f"runs/dataset={check_dataset(dataset)}/{part}"
+    return f"{folder}/{_checked(_RUN, run, 'run')}" if run else folder
+
+
+def begun_path(dataset: str, run: str) -> str:
+    """What a run is."""
+    return f"{watched_folder(dataset, 'begun', run)}.json"
+
+
+def sign_path(dataset: str, run: str, number: int) -> str:
+    """How far a run was at one time, counted from 1."""
+    return f"{watched_folder(dataset, 'signs', run)}/{_number(number)}.json"
+
+
+def ended_path(dataset: str, run: str) -> str:
+    """How a run ended."""
+    return f"{watched_folder(dataset, 'ended', run)}.json"
+
+
+def parse_watched_path(path: str) -> tuple[str, int] | None:
+    """(run, number of the sign, 0 for its begin or end) of a path of these; None for any other."""
+    found = re.fullmatch(r"runs/[^/]+/(?:(?:begun|ended)/([^/]+)|signs/([^/]+)/([1-9][0-9]{0,6}))\.json", path)
+    if found is None or _RUN.fullmatch(found[1] or found[2]) is None:
+        return None
+    return found[1] or found[2], int(found[3] or 0)
 
 
 def check_shard(name: str) -> str:

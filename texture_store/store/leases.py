@@ -11,20 +11,18 @@ held by a process of this machine that is gone. The loser of a race leaves; nobo
 """
 
 import json
-import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from texture_store.errors import LeaseHeldError, ObjectExistsError, StoreError
 from texture_store.objects import Storage
 from texture_store.store import layout
+from texture_store.store.processes import is_gone, this_process
 from texture_store.store.sealing import seal_json
 
 BEAT_SECONDS = 120.0
@@ -57,7 +55,7 @@ def lease(
     took_over = _why_free(storage, dataset, job, last, signs, expiry) if last else ""
     mine = Lease(last + 1, took_over)
     try:
-        storage.create(layout.lease_path(dataset, job, mine.number, "held"), _json(_self()))
+        storage.create(layout.lease_path(dataset, job, mine.number, "held"), _json(this_process()))
     except ObjectExistsError:
         raise LeaseHeldError(f"dataset {dataset}: another run of {job} began at the same moment; left to it") from None
     over = threading.Event()
@@ -92,7 +90,7 @@ def _why_free(storage: Storage, dataset: str, job: str, number: int, signs: list
     alive = _read(storage, layout.lease_path(dataset, job, number, newest))
     began = str(holder.get("at", "?"))[:19].replace("T", " ")
     where = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}, begun {began} UTC"
-    if _is_gone(holder):
+    if is_gone(holder):
         return f"the run before ({where}) did not end well: its process is gone"
     try:
         silent = time.time() - datetime.fromisoformat(str(alive.get("at"))).timestamp()
@@ -113,37 +111,6 @@ def _beat(storage: Storage, dataset: str, job: str, number: int, over: threading
         count += 1
         with suppress(StoreError):  # the next one may get through
             storage.create(layout.lease_path(dataset, job, number, f"beat-{count}"), _json({}))
-
-
-def _self() -> dict[str, Any]:
-    """What tells a process from all others, also from those of another container with the same host name."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "place": _place(), "process": _began(os.getpid())}
-
-
-def _is_gone(holder: dict[str, Any]) -> bool:
-    """Whether the holder was a process of this machine, and is none any more."""
-    pid, place = holder.get("pid"), _place()
-    if not isinstance(pid, int) or not place or holder.get("place") != place or not holder.get("process"):
-        return False
-    return _began(pid) != str(holder["process"])
-
-
-def _place() -> str:
-    """This boot of this machine and its process numbers; empty where that cannot be told."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _began(pid: int) -> str:
-    """When a process began, in ticks since the boot; empty when there is none, or when it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except (OSError, IndexError):
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]
 
 
 def _json(values: dict[str, Any]) -> bytes:

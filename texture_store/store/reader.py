@@ -19,6 +19,7 @@ from texture_store.store.explained import explanations_frame, read_explanations
 from texture_store.store.features import Features
 from texture_store.store.members import read_members
 from texture_store.store.opening import open_for_reading
+from texture_store.store.runs import PAST_RUNS
 from texture_store.store.snapshots import latest_snapshot, list_datasets, list_snapshots, read_snapshot
 from texture_store.store.status import DatasetStatus, dataset_status
 from texture_store.store.textures import read_textures, textures_frame
@@ -210,9 +211,9 @@ class Store:
 
         return connect(self.storage, read_only=read_only)
 
-    def status(self, dataset: str) -> DatasetStatus:
-        """How far a dataset is: indexed, featurized, rejected and pending, for each spec, encoder and layer."""
-        return dataset_status(self.catalog(dataset))
+    def status(self, dataset: str, *, past_runs: int = PAST_RUNS) -> DatasetStatus:
+        """How far a dataset is: indexed, featurized, rejected, pending, for each spec, encoder and layer; its runs."""
+        return dataset_status(self.catalog(dataset), past_runs=past_runs)
 
     def _explained(self, dataset: str, table: str, every: bool, **equal: object) -> "pd.DataFrame":
         self.snapshots(dataset)

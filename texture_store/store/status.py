@@ -10,6 +10,7 @@ from texture_store.store.catalog import Catalog
 from texture_store.store.choice import chosen_pairs
 from texture_store.store.dictionaries import dictionaries_of
 from texture_store.store.members import read_members
+from texture_store.store.runs import PAST_RUNS, RunStatus, read_runs
 
 
 class _Frozen(BaseModel):
@@ -58,10 +59,12 @@ class DatasetStatus(_Frozen):
     indexed: int
     labelled: int
     specs: list[SpecStatus]
+    runs: list[RunStatus]
+    """Those that are going on, and the last ones."""
 
 
-def dataset_status(catalog: Catalog) -> DatasetStatus:
-    """How far the catalog's snapshot is. Reads the small rejected tables; no feature file."""
+def dataset_status(catalog: Catalog, *, past_runs: int = PAST_RUNS) -> DatasetStatus:
+    """How far the catalog's snapshot is, and its runs. Reads the small rejected tables; no feature file."""
     chosen = {pair: choice.spec.fingerprint for pair, choice in chosen_pairs(catalog).items()}
     members = set(catalog.snapshot.table["image_id"].to_pylist())
     specs = []
@@ -107,6 +110,7 @@ def dataset_status(catalog: Catalog) -> DatasetStatus:
         indexed=len(snapshot),
         labelled=len(snapshot) - snapshot.table.column("label").null_count,
         specs=specs,
+        runs=read_runs(catalog.storage, snapshot.dataset, past=past_runs),
     )
 
 

@@ -33,7 +33,7 @@ from texture_store.store.publish import parse_publication
 from texture_store.store.sealing import is_json_whole, is_parquet_whole
 from texture_store.store.tables import check_rows, parse_table
 from texture_store.verification.findings import DamagedError
-from texture_store.verification.inventory import Place
+from texture_store.verification.inventory import RUNS, Place
 
 STORE_JSON = json.dumps({"format": FORMAT_VERSION}).encode() + b"\n"
 """The content of store.json."""
@@ -262,6 +262,7 @@ _OTHERS: dict[str, Callable[[Place, bytes], None]] = {
     "publication": _check_publication,
     "report": _check_report,
     "run": _check_run,
+    **dict.fromkeys(RUNS, _check_run),
 }
 
 

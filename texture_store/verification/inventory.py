@@ -7,6 +7,8 @@ from texture_store.spec import Encoder, Layer
 from texture_store.store.layout import EXPLANATIONS, STORE_FILE
 
 PRODUCTS = ("features", "samples", "positions", "folds")
+RUNS = ("sign", "ended", "begun")
+"""Kinds of what runs tell of themselves, in the order in which it can go: without a begin the rest is not looked at."""
 COMMITTED = ("micrographs", "rejected", *PRODUCTS)
 """Kinds of files that count only when a commit names them."""
 SET_ASIDE = "set-aside"
@@ -34,6 +36,7 @@ class Place(NamedTuple):
 _D, _S = r"dataset=(?P<dataset>[a-z][a-z0-9_-]{0,99})", r"spec=(?P<spec>s[0-9a-f]{20,64})"
 _E, _L = f"encoder=(?P<encoder>{'|'.join(get_args(Encoder))})", f"layer=(?P<layer>{'|'.join(get_args(Layer))})"
 _SHARD = r"(?P<name>[a-z0-9][a-z0-9_-]{0,99})\.parquet"
+_RUN = r"(?P<name>[0-9]{8}t[0-9]{6}-[a-z][a-z-]{0,39}-[0-9a-f]{8})"
 _N = r"(?P<number>[1-9][0-9]{0,8})"
 
 _PATTERNS = {
@@ -58,6 +61,9 @@ _PATTERNS = {
     "report": rf"reports/{_D}/(?P<name>[a-z][a-z0-9_-]{{0,99}}\.[a-z]{{2,5}})",
     "publication": rf"published/complete/{_D}/snapshot=n{_N}/{_S}/{_E}/{_L}\.json",
     "part": rf"published/{_D}/snapshot=n{_N}/{_S}/{_E}/{_L}/(?P<name>part-[0-9]{{5}})\.parquet",
+    "begun": rf"runs/{_D}/begun/{_RUN}\.json",
+    "sign": rf"runs/{_D}/signs/{_RUN}/{_N}\.json",
+    "ended": rf"runs/{_D}/ended/{_RUN}\.json",
     "run": r"runs/.*",
     SET_ASIDE: rf"{SET_ASIDE}/.*",
 }

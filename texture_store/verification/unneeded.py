@@ -16,7 +16,7 @@ from texture_store.store.commits import CommitRecord, read_commits
 from texture_store.store.reader import read_catalog
 from texture_store.store.snapshots import list_datasets
 from texture_store.store.specs import read_spec
-from texture_store.verification.inventory import COMMITTED, PRODUCTS, SET_ASIDE, Place, place_of
+from texture_store.verification.inventory import COMMITTED, PRODUCTS, RUNS, SET_ASIDE, Place, place_of
 
 QUIET_SECONDS = 3600
 """A spec that was written to more recently is left alone."""
@@ -24,6 +24,11 @@ QUIET_SECONDS = 3600
 ORDER = ("checkpoint", "commit", *PRODUCTS, "rejected", "micrographs", "dictionary")
 """Of kinds, within a spec: all that a checkpoint holds lies beside it, so it can go first. The spec itself (0.4 kB)
 stays, as weights do: other datasets may use it."""
+
+KEPT_RUNS = 100
+"""Of a dataset: the newest, whose begin and end stay."""
+KEPT_SIGNS = 3
+"""Of a run that has not ended: the newest; should one be damaged, the one before counts."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ def find_unneeded(storage: Storage, asked: Asked, now: float) -> list[Unneeded]:
     records = {key: read_commits(storage, *key) for key in sorted(commits)}
     found = [Unneeded(info, Place("partial", info.path), "half-written") for info in storage.partials()]
     found += _loose_ends(pairs, records, lambda info: _age(info, now) < asked.age_seconds)
+    found += _of_runs(pairs)
     found += _by_option(pairs, asked)
     found = [one for one in found if (one.place.dataset, one.place.spec) not in recent]
     for dataset, spec, why in whole:
@@ -122,6 +128,29 @@ def _loose_ends(
             found.append(Unneeded(info, place, "a newer checkpoint has all of it"))
         elif place.kind == "evaluation" and place.number and (place.dataset, place.name) in scored:
             found.append(Unneeded(info, place, "the trial went well later"))
+    return found
+
+
+def _of_runs(pairs: Sequence[tuple[ObjectInfo, Place]]) -> list[Unneeded]:
+    """Signs that a later one or the end has made needless, and all of old runs."""
+    begun: dict[str, set[str]] = defaultdict(set)
+    signs: dict[tuple[str, str], list[int]] = defaultdict(list)
+    ended = {(place.dataset, place.name) for _, place in pairs if place.kind == "ended"}
+    for _, place in pairs:
+        if place.kind == "begun":
+            begun[place.dataset].add(place.name)
+        elif place.kind == "sign":
+            signs[place.dataset, place.name].append(place.number)
+    kept = {(dataset, name) for dataset, names in begun.items() for name in sorted(names)[-KEPT_RUNS:]}
+    found = []
+    for info, place in pairs:
+        key = (place.dataset, place.name)
+        if place.kind not in RUNS:
+            continue
+        if key not in kept:
+            found.append(Unneeded(info, place, "of an old run"))
+        elif place.kind == "sign" and (key in ended or place.number not in sorted(signs[key])[-KEPT_SIGNS:]):
+            found.append(Unneeded(info, place, "how far a run was, which it has told again since"))
     return found
 
 
@@ -212,9 +241,11 @@ def _in_order(
         ):
             taken = [one for one in taken if (one.place.dataset, one.place.spec) != key]
 
+    ranks = {kind: number for number, kind in enumerate((*ORDER, *RUNS))}
+
     def rank(one: Unneeded) -> tuple[int, tuple[str, str], int, int, str]:
         place = one.place
-        kind = ORDER.index(place.kind) if place.kind in ORDER else -1
+        kind = ranks.get(place.kind, -1)
         return (place.kind != "partial", (place.dataset, place.spec), kind, place.number, one.info.path)
 
     return sorted(taken, key=rank)
