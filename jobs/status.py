@@ -24,9 +24,8 @@ def status(store_url: str, dataset: str | None = None, *, past_runs: int = PAST_
     Raises StoreFormatError when there is no store, DatasetNotFoundError.
     """
     store = open_store(store_url)
-    return [
-        store.status(name, past_runs=past_runs) for name in ([dataset] if dataset is not None else store.datasets())
-    ]
+    names = [dataset] if dataset is not None else store.datasets()
+    return [store.status(name, past_runs=past_runs) for name in names]
 
 
 @click.command(JOB, cls=JobCommand, epilog="Example: texture-store status --store s3://lab/store --dataset steel")

@@ -37,6 +37,8 @@ END_SECONDS = 20.0
 """What the last word of a run may take, when storage does not answer."""
 WINDOW_SAMPLES, SAMPLE_SECONDS = 60, 5.0
 """A rate is that of the last five minutes, without the first batch, which waits for all that starts."""
+FEW_SHARDS = 3
+"""Before so many, what shards wait for is that processes start."""
 MAX_STEPS, MAX_NODES = 50, 50
 STOPPED = (130, 128 + signal.SIGTERM, signal.SIGTERM)
 """Exit statuses of Ctrl-C and SIGTERM, the last as Ray's driver has it."""
@@ -109,7 +111,7 @@ class Step:
                 seconds=round(now - self._started, 1),
                 seconds_left=round(left / rate, 1) if rate and left > 0 else None,
                 stage_seconds={stage: round(spent, 2) for stage, spent in self._stages.items()},
-                slowest_stage=slowest_stage(self._stages),
+                slowest_stage=slowest_stage(self._stages) if done >= FEW_SHARDS else None,
                 is_over=bool(self._over),
             )
 
