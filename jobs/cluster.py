@@ -16,6 +16,7 @@ import click
 import tenacity
 
 from jobs.joining import check_address, explained
+from jobs.logs import this_log
 from jobs.options import Decorated
 from jobs.progress import say
 from jobs.watchdog import ended_anyway
@@ -25,6 +26,9 @@ from texture_store.store.runs import SIGN_SECONDS
 
 MAX_THREADS = 8
 """Threads of one extract actor on a CPU; more cores make more actors."""
+
+METRICS_PORT = "TEXTURE_STORE_METRICS_PORT"
+"""Environment: where a local Ray shows its metrics to Prometheus, on the loopback address; a cluster has its own."""
 
 _LOCAL_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -122,6 +126,8 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
         # Ray's C++ side ends the process where it loses the head while joining; SystemExit is how that looks here.
         raise error if isinstance(error, UsageError) else explained(error, address) from None
     _keep_output_clean()
+    if (run := this_run()) is not None:
+        run.hear_sigterm()
     see_nodes()
     try:
         yield
@@ -170,6 +176,7 @@ def _start(cores: int | None) -> None:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                _metrics_export_port=_metrics_port(),
             )
     except Exception:
         ray.shutdown()
@@ -187,7 +194,18 @@ def _keep_output_clean() -> None:
 
 
 def _to_stderr(to_stream: Callable[..., None], data: dict[str, Any], **options: Any) -> None:
-    to_stream(data | {"is_err": True}, **options)
+    if this_log().is_json:
+        for line in data["lines"]:
+            say(str(line), level=logging.WARNING)
+    else:
+        to_stream(data | {"is_err": True}, **options)
+
+
+def _metrics_port() -> int | None:
+    text = os.environ.get(METRICS_PORT, "")
+    if text and not (text.isdigit() and 0 < int(text) < 65536):
+        raise UsageError(f"{METRICS_PORT}={text}: write the number of a free port, such as 8080")
+    return int(text) if text else None
 
 
 @contextmanager

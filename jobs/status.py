@@ -44,7 +44,7 @@ def command(*, store_url: str, dataset: str | None, past_runs: int, as_json: boo
     """Show what is indexed, featurized, rejected and pending, for each spec, encoder and layer; and what runs are at.
 
     A star marks the spec that commands and readers take when none is named. Runs, on any machine, write down how far
-    they are every 15 s at first, every 2 min when they take long.
+    they are every 15 s, at first more often, and every 2 min when they take long.
     """
     found = status(store_url, dataset, past_runs=past_runs)
     if as_json:

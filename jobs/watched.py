@@ -187,8 +187,31 @@ class Run:
         """The cluster has these nodes now."""
         self._nodes, self._num_nodes = tuple(sorted(names)[:MAX_NODES]), len(names)
 
+    def hear_sigterm(self) -> Any:
+        """Say the last word on SIGTERM, by which schedulers end a job, and then do what was to be done; returns that.
+
+        Ray sets a handler of its own when it is joined, so that this is called again then. None: not in this thread.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return None
+        before = signal.getsignal(signal.SIGTERM)
+
+        def end(number: int, frame: Any) -> None:
+            self.error = "ended by SIGTERM; run the same command again to go on"
+            self.end(128 + number)
+            if callable(before):
+                before(number, frame)
+            elif before == signal.SIG_DFL:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+
+        signal.signal(signal.SIGTERM, end)
+        return before
+
     def end(self, status: int) -> None:
-        """It is over; waits for the last word, but not for long."""
+        """It is over; waits for the last word, but not for long. The first one counts."""
+        if self._status is not None:
+            return
         self._status = status
         self._ended.set()
         if self._thread is not None:
@@ -262,39 +285,21 @@ def watched(job: str, arguments: Sequence[str]) -> Iterator[Run]:
     global _run  # noqa: PLW0603 (a process has one command)
     run = _run = Run(job, arguments)
     status = 1
-    with _ended_by_sigterm(run):
-        try:
-            yield run
-            status = 0
-        except SystemExit as error:
-            status = error.code if isinstance(error.code, int) else int(error.code is not None)
-            raise
-        except KeyboardInterrupt:
-            status = 130
-            raise
-        except BaseException as error:
-            status = getattr(error, "exit_code", 1)  # click's own
-            raise
-        finally:
-            run.end(status)
-            _run = None
-
-
-@contextmanager
-def _ended_by_sigterm(run: Run) -> Iterator[None]:
-    """SIGTERM, by which schedulers end a job, ends this process as ever, after its last word."""
-
-    def end(number: int, _: Any) -> None:
-        run.error = "ended by SIGTERM; run the same command again to go on"
-        run.end(128 + number)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    can = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if can:
-        signal.signal(signal.SIGTERM, end)
+    before = run.hear_sigterm()
     try:
-        yield
+        yield run
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        raise
+    except KeyboardInterrupt:
+        status = 130
+        raise
+    except BaseException as error:
+        status = getattr(error, "exit_code", 1)  # click's own
+        raise
     finally:
-        if can and signal.getsignal(signal.SIGTERM) is end:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        run.end(status)
+        _run = None
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)

@@ -26,10 +26,10 @@ from texture_store.store import layout
 from texture_store.store.processes import is_gone, this_process
 from texture_store.store.sealing import is_json_whole, seal_json
 
-SIGN_SECONDS, LONGEST_PAUSE = 15.0, 120.0
-"""Between two signs: at first, and after 100 minutes. A run of a day leaves 820 of them, of 1 kB or so."""
-PAUSE_SHARE = 0.02
-"""Of the time that a run has taken so far."""
+FIRST_PAUSE, SIGN_SECONDS, LONGEST_PAUSE = 2.0, 15.0, 120.0
+"""Between two signs: at first, after one minute, and after 100. A run of a day leaves 820 of them, of 1 kB or so."""
+FIRST_SHARE, SHARE = 0.2, 0.02
+"""Of the time that a run has taken so far: its pause, up to SIGN_SECONDS and up to LONGEST_PAUSE."""
 LOST_SECONDS = 300.0
 """Beyond the pause that a sign announces: one request to storage may be tried for 120 s, and clocks differ."""
 MAX_OPEN = 20
@@ -157,7 +157,8 @@ def write_ended(storage: Storage, dataset: str, run: str, sign: RunSign) -> None
 
 def pause_after(seconds: float) -> float:
     """Seconds from one sign to the next, of a run that has taken so many so far."""
-    return min(LONGEST_PAUSE, max(SIGN_SECONDS, PAUSE_SHARE * seconds))
+    at_first = min(SIGN_SECONDS, max(FIRST_PAUSE, FIRST_SHARE * seconds))
+    return min(LONGEST_PAUSE, max(at_first, SHARE * seconds))
 
 
 def read_runs(storage: Storage, dataset: str, *, past: int = PAST_RUNS, now: float | None = None) -> list[RunStatus]:
