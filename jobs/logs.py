@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from jobs.options import printable
 from texture_store.log_context import what_about
 from texture_store.storage_errors import without_secrets
 
@@ -73,7 +74,7 @@ def say(message: str, *, level: int = logging.INFO, **facts: Any) -> None:
     if _log.is_json:
         _JOBS.log(level, "%s", message, extra={_FACTS: facts})
     else:
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
 
 
 class JsonFormatter(logging.Formatter):

@@ -160,7 +160,8 @@ def exit_status(summary: ShardsSummary, allowed_share: float) -> int:
 
 def _note_failure(failure: "FailedShard", outcome: Outcome) -> None:
     if "--debug" in sys.argv:
-        say(failure.details, level=logging.ERROR, shard=failure.shard)
+        for line in failure.details.splitlines():
+            say(line, level=logging.ERROR, shard=failure.shard)
     if failure.is_permanent:
         raise StoreError(f"{failure.message}; stopped, what is committed stays: run the same command again")
     line = f"shard {failure.shard} failed and stays pending: {failure.message}"

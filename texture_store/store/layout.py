@@ -255,12 +255,12 @@ def parse_run_path(path: str) -> tuple[int, str] | None:
     return None if _SIGN.fullmatch(found[3]) is None else (int(found[2]), found[3])
 
 
-def watched_folder(dataset: str, part: str, run: str = "") -> str:
+def watched_folder(dataset: str, part: str, run: str | None = None) -> str:
     """The folder of what runs have told of themselves: `begun`, `signs` (of one run, when it is named) or `ended`."""
     if part not in _RUN_PARTS:
         raise InvalidNameError(f"{part!r}: no such part of the records of runs")
     folder = f"runs/dataset={check_dataset(dataset)}/{part}"
-    return f"{folder}/{_checked(_RUN, run, 'run')}" if run else folder
+    return folder if run is None else f"{folder}/{_checked(_RUN, run, 'run')}"
 
 
 def begun_path(dataset: str, run: str) -> str:

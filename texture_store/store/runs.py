@@ -88,7 +88,7 @@ class StepSign(_Frozen):
     shards_done: int = 0
     shards_failed: int = 0
     rate: float | None = None
-    """Units a second, of the last five minutes."""
+    """Units a second, of the last five minutes without the first batch."""
     seconds: float = 0.0
     seconds_left: float | None = None
     stage_seconds: dict[str, float] = {}
