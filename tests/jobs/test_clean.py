@@ -20,6 +20,8 @@ from texture_store.errors import UsageError
 from texture_store.objects import Storage
 from texture_store.store.commits import fold_commits
 from texture_store.store.fold_dictionaries import fold_spec
+from texture_store.store.runs import RunBegun, RunSign, read_runs, write_begun, write_ended, write_sign
+from texture_store.verification import unneeded
 from texture_store.verification.unneeded import Asked
 
 PATHS = [f"{number}.tif" for number in range(4)]
@@ -266,3 +268,29 @@ def test_ages(text: str, seconds: int):
 def test_what_is_no_age_is_refused(text: str):
     with pytest.raises(UsageError, match="--older-than"):
         seconds_of(text)
+
+
+def test_records_of_runs_go_when_a_later_one_says_the_same_or_when_they_are_old(
+    sound: MadeStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(unneeded, "KEPT_RUNS", 2)
+    names = [f"2026010{number}t000000-featurize-00000000" for number in range(1, 5)]
+    for number, name in enumerate(names):
+        begun = RunBegun(run=name, job="featurize", dataset="steel", arguments=(), version="0")
+        write_begun(sound.storage, begun)
+        for sign in range(1, 13):
+            write_sign(sound.storage, "steel", name, sign, RunSign())
+        if number != 2:
+            write_ended(sound.storage, "steel", name, RunSign(state="done", exit_status=0))
+    assert not any(path.startswith("runs/") for path in removed(sound)), "younger than a week"
+    age(Path(sound.url))
+    gone = {path for path in removed(sound) if path.startswith("runs/")}
+    old = {path for path in gone if names[0] in path or names[1] in path}
+    assert len(old) == 2 * (12 + 2)
+    signs = "runs/dataset=steel/signs"
+    of_the_open_one = {f"{signs}/{names[2]}/{number}.json" for number in range(1, 10)}
+    of_the_ended_one = {f"{signs}/{names[3]}/{number}.json" for number in range(1, 13)}
+    assert gone - old == of_the_open_one | of_the_ended_one
+    assert [one.run for one in read_runs(sound.storage, "steel", past=10)] == [names[2], names[3]]
+    assert removed(sound) == set()
+    assert_readable(sound)

@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore:.*RANDOM")]
 KINDS = {
     *("store", "weights", "spec", "snapshot", "micrographs", "rejected", "features", "samples", "folds", "dictionary"),
     *("checkpoint", "commit", "evaluation", "explanation", "texture", "report", "publication", "part"),
+    *("begun", "sign", "ended"),
 }
 SEED = 20261125
 
