@@ -101,7 +101,9 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
         UsageError: no Ray answers at `address`.
         MissingExtraError: Ray is not installed.
     """
-    for name, value in (_LOCAL_ENVIRONMENT if address == "local" else _CLUSTER_ENVIRONMENT).items():
+    settings = _LOCAL_ENVIRONMENT if address == "local" else _CLUSTER_ENVIRONMENT
+    late = [name for name in settings if name not in os.environ] if "ray" in sys.modules else []
+    for name, value in settings.items():
         os.environ.setdefault(name, value)
     if address == "local" and os.environ["RAY_AUTH_MODE"] == "token":
         # A token of this run alone, so that nobody else on the machine can talk to it.
@@ -113,6 +115,8 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if late and address == "local":
+        say(f"ray was imported before {', '.join(late)} could be set, and may not start: import it later, or set them")
     try:
         if address == "local":
             say("starting Ray on this machine")

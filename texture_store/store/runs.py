@@ -226,7 +226,7 @@ _Record = TypeVar("_Record", RunBegun, RunSign)
 def _read(storage: Storage, path: str, kind: type[_Record]) -> _Record | None:
     with suppress(ObjectNotFoundError, ValidationError):  # removed meanwhile, damaged, or of a newer release
         data = storage.read(path)
-        return kind.model_validate_json(data) if is_json_whole(data) is not False else None
+        return kind.model_validate_json(data) if is_json_whole(data) else None
     return None
 
 

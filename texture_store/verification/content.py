@@ -233,6 +233,11 @@ def _check_run(place: Place, data: bytes) -> None:
             raise DamagedError("its checksum does not hold")
 
 
+def _check_told(_: Place, data: bytes) -> None:
+    if not is_json_whole(data):  # there never was one without a checksum
+        raise DamagedError("its checksum does not hold")
+
+
 _OLD_NAMES = re.compile(r"evaluation-[0-9a-f]{12}-[a-z]+\.[a-z]+|preview-[0-9a-f]{12}\.png")
 """Figures whose names do not tell their content; newer ones do."""
 
@@ -262,7 +267,7 @@ _OTHERS: dict[str, Callable[[Place, bytes], None]] = {
     "publication": _check_publication,
     "report": _check_report,
     "run": _check_run,
-    **dict.fromkeys(RUNS, _check_run),
+    **dict.fromkeys(RUNS, _check_told),
 }
 
 
