@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from jobs.commands import JobCommand
+from jobs.logs import this_log
 from jobs.options import EXIT_FAILED, json_option, print_summary
 from jobs.progress import say
 from texture_store.errors import MissingExtraError, TextureStoreError, UsageError
@@ -69,11 +70,22 @@ def follow(client: Any, started: Submission) -> Submission:
     while True:
         now = submission(client, started.submission_id, is_new=started.is_new)
         log = client.get_job_logs(started.submission_id)
-        click.echo(log[printed:], nl=False, err=True)
-        printed = len(log)
-        if now.status not in _ACTIVE:
+        is_over = now.status not in _ACTIVE
+        whole = len(log) if is_over else log.rfind("\n") + 1
+        for line in log[printed:whole].splitlines():
+            _pass_on(line)
+        printed = max(printed, whole)
+        if is_over:
             return now
         time.sleep(POLL_SECONDS)
+
+
+def _pass_on(line: str) -> None:
+    """A line of the run as it is; where lines are objects, one that is none becomes one: Ray says things of its own."""
+    if this_log().is_json and not (line.startswith("{") and line.endswith("}")):
+        say(line)
+    else:
+        click.echo(line, err=True)
 
 
 def entrypoint_of(command: tuple[str, ...]) -> str:

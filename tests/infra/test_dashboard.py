@@ -21,6 +21,7 @@ WATCHING = Path(__file__).parents[2] / "infra" / "watching"
 DASHBOARD: dict[str, Any] = json.loads((WATCHING / "texture-store.json").read_text())
 ALERTS: dict[str, Any] = yaml.safe_load((WATCHING / "alerts.yml").read_text())
 VARIABLES = {"$dataset": "steel", "$step": "featurize"}
+OF_GRAFANA = {"$__range": "3h"}
 
 OURS = {one.exported: one for one in METRICS if one.kind != "histogram"}
 BUCKETS = {f"{one.exported}_bucket": one for one in METRICS if one.kind == "histogram"}
@@ -41,7 +42,7 @@ def queries() -> list[str]:
 
 
 def parsed(query: str) -> promql_parser.Expr:
-    for name, value in VARIABLES.items():
+    for name, value in (VARIABLES | OF_GRAFANA).items():
         query = query.replace(name, value)
     assert "$" not in query
     return promql_parser.parse(query)
