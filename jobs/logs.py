@@ -15,7 +15,7 @@ from typing import Any
 
 from jobs.options import printable
 from texture_store.log_context import what_about
-from texture_store.storage_errors import without_secrets
+from texture_store.storage.error_translation import without_secrets
 
 VARIABLE = "TEXTURE_STORE_LOG"
 FORMATS = ("text", "json")

@@ -14,7 +14,8 @@ import rich.progress
 
 from jobs.logs import say as say
 from jobs.logs import this_log
-from jobs.watched import Step, this_run
+from jobs.steps import Step
+from jobs.watched import this_run
 
 LOG_SECONDS = 10.0
 """Time between two plain lines when standard error is not a terminal."""

@@ -101,7 +101,7 @@ def test_warnings_of_python_and_of_the_library_are_lines_too(capsys):
         warnings.simplefilter("always")
         logging.captureWarnings(True)  # pytest has its own way, which this stands in for
         warnings.warn("random weights", UserWarning, stacklevel=1)
-    logging.getLogger("texture_store.storage_retries").warning("storage answers %s", 503)
+    logging.getLogger("texture_store.storage.retries").warning("storage answers %s", 503)
     found = lines(capsys)
     assert {line["level"] for line in found} == {"warning"}
     assert found[-1]["message"] == "storage answers 503"
@@ -159,6 +159,8 @@ def test_a_line_of_a_recorded_command_names_its_run(tmp_path: Path):
     @dataset_option
     def slow(store_url: str, dataset: str) -> None:
         say("going")
+        with progress("slowly", total=1):
+            pass
         raise StoreError("it broke at s3://key:secret@bucket")
 
     result = CliRunner().invoke(slow, ["--store", made.url, "--dataset", "steel", "--log=json"])

@@ -12,7 +12,7 @@ import pytest
 
 from jobs import watched as module
 from jobs.progress import progress
-from jobs.watched import Run, Step, slowest_stage, this_run, watched
+from jobs.watched import Run, this_run, watched
 from tests.made_store import MadeStore
 from texture_store.store.runs import read_runs
 
@@ -22,59 +22,6 @@ def made(tmp_path: Path) -> MadeStore:
     made = MadeStore.at(tmp_path / "store")
     made.index("steel", ["a.tif"])
     return made
-
-
-def test_a_step_counts_and_reckons():
-    step = Step("featurizing", "images", 100)
-    assert step.sign().rate is None
-    step.plan_shards(4)
-    step.advance(10, rejected=2)
-    step.shard_done({"load": 1.0, "extract": 2.0})
-    step.shard_done({"load": 1.5})
-    step.shard_failed(25)
-    sign = step.sign()
-    assert (sign.planned, sign.done, sign.rejected, sign.failed) == (100, 10, 2, 25)
-    assert (sign.shards_planned, sign.shards_done, sign.shards_failed) == (4, 2, 1)
-    assert sign.stage_seconds == {"load": 2.5, "extract": 2.0}
-    assert sign.slowest_stage is None, "too few shards to tell"
-    assert sign.rate is not None
-    assert sign.seconds_left == pytest.approx(65 / sign.rate, rel=0.01, abs=0.1)
-    step.end()
-    assert step.sign().seconds_left is None
-    assert step.sign().is_over
-
-
-def test_the_rate_is_without_the_first_batch(monkeypatch: pytest.MonkeyPatch):
-    now = [1000.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    step = Step("featurizing", "images", 1000)
-    now[0] += 100  # Ray starts
-    step.advance(10)
-    for _ in range(10):
-        now[0] += 6
-        step.advance(12)
-    assert step.sign().rate == 2.0
-    assert step.sign().seconds_left == (1000 - 130) / 2.0
-    for _ in range(100):  # five minutes of samples: what was before does not count
-        now[0] += 6
-        step.advance(6)
-    assert step.sign().rate == 1.0
-    now[0] += 600
-    assert step.sign().rate < 0.5, "one that stands gets slower"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "stage"),
-    [
-        ({}, None),
-        ({"load": 10, "wait_extract": 0.1, "extract": 5, "wait_write": 0.1, "write": 1}, "load"),
-        ({"load": 10, "wait_extract": 9, "extract": 5, "wait_write": 0.1, "write": 1}, "extract"),
-        ({"load": 10, "wait_extract": 3, "extract": 5, "wait_write": 4, "write": 5}, "write"),
-        ({"load": 10}, "load"),
-    ],
-)
-def test_the_slowest_stage_is_the_one_that_shards_wait_for(seconds, stage):
-    assert slowest_stage(seconds) == stage
 
 
 def test_a_run_is_written_down_with_its_steps(made: MadeStore):
@@ -94,9 +41,11 @@ def test_a_run_is_written_down_with_its_steps(made: MadeStore):
     assert this_run() is None
 
 
-def run_that_raises(made: MadeStore, error: BaseException) -> None:
+def run_that_raises(made: MadeStore, error: BaseException, *, has_work: bool = True) -> None:
     with watched("evaluate", []) as run:
         run.record(made.url, "steel")
+        if has_work:
+            run.see_nodes(["a"])
         raise error
 
 
@@ -121,10 +70,18 @@ def test_how_it_ended_is_what_the_command_exits_with(made: MadeStore, error: Bas
     assert (one.exit_status, one.state) == (status, state)
 
 
-def test_wrong_usage_that_is_seen_at_once_leaves_nothing(made: MadeStore):
+@pytest.mark.parametrize("status", [1, 2, 130])
+def test_what_fails_before_anything_is_done_leaves_nothing(made: MadeStore, status: int):
+    """Storage that refuses is asked once, by the job."""
     with pytest.raises(SystemExit):
-        run_that_raises(made, SystemExit(2))
+        run_that_raises(made, SystemExit(status), has_work=False)
     assert not Path(made.url, "runs").exists()
+
+
+def test_what_has_nothing_to_do_is_written_down(made: MadeStore):
+    with watched("reevaluate", []) as run:
+        run.record(made.url, "steel")
+    assert read_runs(made.storage, "steel")[0].state == "done"
 
 
 def test_signs_are_written_while_it_goes_on(made: MadeStore, monkeypatch: pytest.MonkeyPatch):
@@ -132,6 +89,7 @@ def test_signs_are_written_while_it_goes_on(made: MadeStore, monkeypatch: pytest
     monkeypatch.setattr(module, "pause_after", lambda _: 0.01)
     with watched("featurize", []) as run:
         run.record(made.url, "steel")
+        run.see_nodes(["a"])
         deadline = time.monotonic() + 20
         while len(list(Path(made.url).glob("runs/*/signs/*/*.json"))) < 3:
             assert time.monotonic() < deadline
@@ -191,6 +149,7 @@ def test_sigterm_is_told_and_ends_the_process_as_ever(made: MadeStore):
         "from jobs.watched import watched\n"
         "with watched('featurize', []) as run:\n"
         "    run.record(sys.argv[1], 'steel')\n"
+        "    run.see_nodes(['a'])\n"
         "    print('on', flush=True)\n"
         "    time.sleep(60)\n"
     )

@@ -101,6 +101,10 @@ class StepSign(_Frozen):
 class RunSign(_Frozen):
     """How far a run was at one time; the last one also says how it ended."""
 
+    run: str = ""
+    dataset: str = ""
+    number: int = 0
+    """Of the sign; 0 for the end. With the two above, what its path says."""
     steps: tuple[StepSign, ...] = ()
     workers: str = ""
     """Such as `2 GPUs`."""
@@ -147,12 +151,14 @@ def write_begun(storage: Storage, begun: RunBegun) -> None:
 
 def write_sign(storage: Storage, dataset: str, run: str, number: int, sign: RunSign) -> None:
     """Say how far a run is, for the `number`-th time."""
-    storage.create(layout.sign_path(dataset, run, number), _json(sign))
+    named = sign.model_copy(update={"run": run, "dataset": dataset, "number": number})
+    storage.create(layout.sign_path(dataset, run, number), _json(named))
 
 
 def write_ended(storage: Storage, dataset: str, run: str, sign: RunSign) -> None:
     """Say how a run ended."""
-    storage.create(layout.ended_path(dataset, run), _json(sign))
+    named = sign.model_copy(update={"run": run, "dataset": dataset, "number": 0})
+    storage.create(layout.ended_path(dataset, run), _json(named))
 
 
 def pause_after(seconds: float) -> float:

@@ -233,9 +233,14 @@ def _check_run(place: Place, data: bytes) -> None:
             raise DamagedError("its checksum does not hold")
 
 
-def _check_told(_: Place, data: bytes) -> None:
+def _check_told(place: Place, data: bytes) -> None:
     if not is_json_whole(data):  # there never was one without a checksum
         raise DamagedError("its checksum does not hold")
+    told = json.loads(data)
+    if (told.get("run"), told.get("dataset"), told.get("number", 0)) != (place.name, place.dataset, place.number):
+        raise DamagedError("it is the record of another run")
+    if ("started" in told) != (place.kind == "begun"):
+        raise DamagedError("it is another part of the record")
 
 
 _OLD_NAMES = re.compile(r"evaluation-[0-9a-f]{12}-[a-z]+\.[a-z]+|preview-[0-9a-f]{12}\.png")
