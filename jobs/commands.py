@@ -56,7 +56,7 @@ class JobCommand(click.Command):
         return context
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the job; see the module's docstring for the exit status."""
+        """Run the job; `jobs.options` has the exit status."""
         with watched(str(self.name), ctx.meta[_GIVEN]) as run:
             params = ctx.params
             if params.get("dataset"):

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+import click
+
 from jobs.steps import Step
 from texture_store.errors import ObjectExistsError
 from texture_store.objects import Storage, open_storage
@@ -203,6 +205,8 @@ def watched(job: str, arguments: Sequence[str]) -> Iterator[Run]:
         raise
     except BaseException as error:
         status = getattr(error, "exit_code", 1)  # click's own
+        if not isinstance(error, click.exceptions.Exit):
+            run.error = run.error or f"{type(error).__name__}: {error}"
         raise
     finally:
         run.end(status)
