@@ -26,6 +26,8 @@ from texture_store.store.runs import SIGN_SECONDS
 
 MAX_THREADS = 8
 """Threads of one extract actor on a CPU; more cores make more actors."""
+DEVICE_VARIABLE = "TEXTURE_STORE_DEVICE"
+"""`cpu`: the network runs on CPUs. A GPU that Ray has to give is still the place of one extract actor."""
 
 METRICS_PORT = "TEXTURE_STORE_METRICS_PORT"
 """Environment: where a local Ray shows its metrics to Prometheus, on the loopback address; a cluster has its own."""
@@ -39,13 +41,6 @@ _LOCAL_ENVIRONMENT = {
     # Ray Data's own bars would cross ours.
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-
-_CLUSTER_ENVIRONMENT = {
-    # A node that the network cuts off closes no connection. Ray (2.60) soon counts it as dead, but begins a task that
-    # was there again only when its connection is given up: not within 2.5 minutes by Ray's own setting (measured).
-    "RAY_grpc_client_keepalive_time_ms": "10000",
-    "RAY_grpc_client_keepalive_timeout_ms": "30000",
 }
 
 
@@ -65,19 +60,33 @@ class Workers:
         return cls(actors=gpus, num_gpus=1, num_cpus=1, threads=1, device="cuda")
 
     @classmethod
+    def beside_gpus(cls, gpus: int, cores: int) -> "Workers":
+        """One actor for each GPU that Ray has to give, which computes on up to MAX_THREADS of its `cores` instead."""
+        threads = max(1, min(MAX_THREADS, cores))
+        return cls(actors=gpus, num_gpus=1, num_cpus=_share_of(threads), threads=threads, device="cpu")
+
+    @classmethod
     def on_cpu(cls, cores: Sequence[int]) -> "Workers":
         """Actors of up to MAX_THREADS threads on nodes that have this many cores each."""
         threads = max(1, min(MAX_THREADS, max(cores, default=1)))
         actors = max(1, sum(count // threads for count in cores))
-        # An actor asks Ray for half of the cores that its threads use: decoding and writing are small beside the
-        # network and get the other half as their share; the operating system settles the rest.
-        return cls(actors=actors, num_gpus=0, num_cpus=threads / 2 + 0.25, threads=threads, device="cpu")
+        return cls(actors=actors, num_gpus=0, num_cpus=_share_of(threads), threads=threads, device="cpu")
 
     def __str__(self) -> str:
-        if self.num_gpus:
-            return f"{self.actors} GPU" + ("s" if self.actors > 1 else "")
         plural = "s" if self.actors > 1 else ""
-        return f"{self.actors} CPU actor{plural} of {self.threads} thread" + ("s" if self.threads > 1 else "")
+        if self.device == "cuda":
+            return f"{self.actors} GPU{plural}"
+        where = ", one for each GPU" if self.num_gpus else ""
+        return f"{self.actors} CPU actor{plural} of {self.threads} thread{'s' if self.threads > 1 else ''}{where}"
+
+
+def _share_of(threads: int) -> float:
+    """The cores that an actor on a CPU asks Ray for: half of those that its threads use.
+
+    Decoding and writing are small beside the network and get the other half as their share; the operating system
+    settles the rest.
+    """
+    return threads / 2 + 0.25
 
 
 def address_option(function: Decorated) -> Decorated:
@@ -101,7 +110,9 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
         UsageError: no Ray answers at `address`.
         MissingExtraError: Ray is not installed.
     """
-    settings = _LOCAL_ENVIRONMENT if address == "local" else _CLUSTER_ENVIRONMENT
+    # A cluster has settings of its own, and to differ from them can break it: a driver that looks after connections
+    # more often than its nodes were told to expect has its tasks declared dead within a minute (Ray 2.60, measured).
+    settings = _LOCAL_ENVIRONMENT if address == "local" else {}
     late = [name for name in settings if name not in os.environ] if "ray" in sys.modules else []
     for name, value in settings.items():
         os.environ.setdefault(name, value)
@@ -230,8 +241,8 @@ def local_workers() -> Workers:
     """What `--address local` will use, told without starting Ray."""
     import torch
 
-    gpus = torch.cuda.device_count()
-    return Workers.on_gpus(gpus) if gpus else Workers.on_cpu([os.cpu_count() or 1])
+    gpus, cores = torch.cuda.device_count(), os.cpu_count() or 1
+    return _workers(gpus, cores // max(1, gpus), [cores])
 
 
 def see_nodes() -> None:
@@ -255,5 +266,16 @@ def cluster_workers() -> Workers:
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    gpus = int(sum(node.get("GPU", 0) for node in nodes))
-    return Workers.on_gpus(gpus) if gpus else Workers.on_cpu([int(node.get("CPU", 0)) for node in nodes])
+    gpus_of = [int(node.get("GPU", 0)) for node in nodes]
+    cores_of = [int(node.get("CPU", 0)) for node in nodes]
+    beside = [cores // gpus for gpus, cores in zip(gpus_of, cores_of, strict=True) if gpus]
+    return _workers(sum(gpus_of), min(beside, default=0), cores_of)
+
+
+def _workers(gpus: int, cores_beside_each: int, cores: Sequence[int]) -> Workers:
+    device = os.environ.get(DEVICE_VARIABLE, "auto")
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"{DEVICE_VARIABLE}={device}: write cpu, or auto")
+    if not gpus:
+        return Workers.on_cpu(cores)
+    return Workers.on_gpus(gpus) if device == "auto" else Workers.beside_gpus(gpus, cores_beside_each)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from texture_store.encoding.rounding import MANTISSA_BITS
-from texture_store.errors import ObjectNotFoundError, UsageError, WeightsNotFoundError
+from texture_store.errors import DeviceError, ObjectNotFoundError, UsageError, WeightsNotFoundError
 from texture_store.objects import Storage, open_parent
 from texture_store.spec import NUMERICS_VERSION, FeatureSpec, PixelSpec, Precision
 from texture_store.store.specs import read_weights, stored_weights, write_weights
@@ -102,14 +102,28 @@ def explicit_weights(weights: str, *, allow_foreign: bool, say: Say) -> "Weights
         return find_weights(file=file, allow_foreign=allow_foreign, say=say)
 
 
-def native_precision() -> Precision:
-    """bfloat16 where the processor of the extract stage (this process's GPU, else its CPU) has it, else float32."""
-    import torch
-
+def native_precision(device: str) -> Precision:
+    """bfloat16 where this process's GPU (`cuda`), or its CPU, has it natively; else float32. Raises DeviceError."""
     from texture_store.backbone.vgg16 import has_native_bfloat16
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    check_device(device)
     return "bfloat16" if has_native_bfloat16(device) else "float32"
+
+
+def check_device(device: str) -> None:
+    """Raises DeviceError where the network cannot run on this device of this process."""
+    if device != "cuda":
+        return
+    import socket
+
+    import torch
+
+    if not torch.cuda.is_available():
+        build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
+        raise DeviceError(
+            f"{socket.gethostname()}: Ray has a GPU there that torch cannot use (built for {build}); look at its driver"
+            " and its installation, or set TEXTURE_STORE_DEVICE=cpu to compute on CPUs"
+        )
 
 
 def new_spec(

@@ -7,7 +7,7 @@ from typing import Literal
 from jobs.cluster import RaySession, Workers, cluster_workers, local_workers
 from jobs.network import matching_spec, native_precision, new_spec, weights_in_store
 from jobs.progress import say
-from texture_store.errors import UsageError
+from texture_store.errors import DeviceError, UsageError
 from texture_store.objects import Storage
 from texture_store.spec import LAYERS, FeatureSpec, Layer, PixelSpec, Precision, Product
 from texture_store.store.commits import CommitRecord, Pair, list_specs, read_commits
@@ -135,7 +135,10 @@ def _choose_spec(request: Request, storage: Storage, specs: Sequence[FeatureSpec
 def _precision(request: Request, session: RaySession) -> tuple[Precision, Workers]:
     if request.address == "local":
         workers = local_workers()
-        native = native_precision
+
+        def native() -> Precision:
+            return native_precision(workers.device)
+
     else:
         import ray
 
@@ -144,7 +147,10 @@ def _precision(request: Request, session: RaySession) -> tuple[Precision, Worker
         probe = ray.remote(num_cpus=workers.num_cpus, num_gpus=workers.num_gpus)(native_precision)
 
         def native() -> Precision:
-            return ray.get(probe.remote())
+            try:
+                return ray.get(probe.remote(workers.device))
+            except ray.exceptions.RayTaskError as error:
+                raise (error.cause if isinstance(error.cause, DeviceError) else error) from None
 
     precision = native() if request.precision == "auto" else request.precision
     if precision == "tf32" and workers.device != "cuda":

@@ -155,7 +155,7 @@ def _network_step(here: _Here, request: Request, members: Snapshot) -> StepPlan:
         return StepPlan(count, "images", None, None, None, "no such shard is committed yet")
     weights = find_network(here.storage, request.weights, allow_foreign=request.allow_foreign, say=say)
     if not known or spec is None:
-        precision = native_precision() if request.precision == "auto" else request.precision
+        precision = native_precision(here.workers.device) if request.precision == "auto" else request.precision
         spec = new_spec(
             request.pixels,
             digest=weights.digest,

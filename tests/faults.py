@@ -25,10 +25,12 @@ class FaultProxy:
 
     503, 500, 502: answered so, and not passed on. reset: the connection breaks instead. lost reply: passed on, but the
     connection breaks before the answer. cut: a GET's body ends after half of it (`cut_after` bytes, if set).
-    shortened: so does its announced length. latency: passed on after `latency_seconds`.
+    shortened: so does its announced length. latency: passed on after `latency_seconds`; making
+    them fewer lets those that wait go on.
     """
 
-    def __init__(self, upstream: str, *, seed: int = 0) -> None:
+    def __init__(self, upstream: str, *, seed: int = 0, address: str = "127.0.0.1") -> None:
+        self._address = address
         host, _, port = upstream.removeprefix("http://").partition(":")
         self._upstream = (host, int(port))
         self._lock = threading.Lock()
@@ -46,12 +48,12 @@ class FaultProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
+            asyncio.start_server(self._serve, address, 0), self._loop
         ).result()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"http://{self._address}:{self._server.sockets[0].getsockname()[1]}"
 
     def fail(self, fault: Fault, *, times: int = 1, method: str = "", path: str = "") -> None:
         """The next `times` requests (of `method`, with the pattern `path` in theirs, if given) go wrong in this way."""
@@ -113,7 +115,9 @@ class FaultProxy:
         if fault == "reset":
             return _break(writer)
         if fault == "latency":
-            await asyncio.sleep(self.latency_seconds)
+            began = self._loop.time()
+            while (left := self.latency_seconds - (self._loop.time() - began)) > 0:
+                await asyncio.sleep(min(left, 0.1))
         try:
             answer = await self._ask(_without(head, b"connection|expect"), body)
         except OSError:  # the server is away

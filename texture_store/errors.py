@@ -19,6 +19,7 @@
         ObjectNotFoundError (FileNotFoundError), ObjectExistsError (FileExistsError), ObjectChangedError
         StoragePermissionError (PermissionError), StorageFullError (OSError)
         UnsafeStorageError, StoreFormatError
+      DeviceError                            the processor that the network should run on cannot be used
       IsolationError                         no process could be started to read micrographs in
       StalledError                           nothing was done for too long
       TableError                             about what the store holds
@@ -190,6 +191,10 @@ class UnsafeStorageError(StoreError):
 
 class StoreFormatError(StoreError):
     """The store was written by a newer version of texture_store, or is not a store."""
+
+
+class DeviceError(TextureStoreError):
+    """A processor that the network should run on cannot be used; the images wait for the next run."""
 
 
 class IsolationError(TextureStoreError):

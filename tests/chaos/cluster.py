@@ -21,6 +21,12 @@ HEALTH = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
 }
+KEEPALIVE = {
+    # As the files in infra/ have it, for all nodes and drivers: else the connections of a node that was cut off are
+    # given up after five minutes only.
+    "RAY_grpc_client_keepalive_time_ms": "10000",
+    "RAY_grpc_client_keepalive_timeout_ms": "30000",
+}
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from jobs.index import index
 from tests.jobs.conftest import texture_store, write_archive
 from tests.jobs.killing import commits
 
-from .cluster import HEALTH
+from .cluster import HEALTH, KEEPALIVE
 from .victims import below, send
 from .whole import DATASET, Committed, assert_equal
 
@@ -60,7 +60,7 @@ def nodes() -> Iterator[Nodes]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_TMPDIR": folder,
     }
-    environment |= own | HEALTH | {"PYTHONPATH": str(ROOT)}
+    environment |= own | HEALTH | KEEPALIVE | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     )

@@ -42,7 +42,12 @@ class Head:
 
 @contextlib.contextmanager
 def ray_head(
-    *, ray_version: str = "own", python_version: str = "own", dashboard: bool = False, num_cpus: int = 2
+    *,
+    ray_version: str = "own",
+    python_version: str = "own",
+    dashboard: bool = False,
+    num_cpus: int = 2,
+    num_gpus: int = 0,
 ) -> Iterator[Head]:
     """Start a head node; another version is what it tells of itself, in its real metadata."""
     folder = tempfile.mkdtemp(prefix="r", dir="/tmp")  # short: the paths of Unix sockets are limited
@@ -60,7 +65,8 @@ def ray_head(
     names = ["node-manager-port", "object-manager-port", "dashboard-agent-listen-port", "metrics-export-port"]
     command = [sys.executable, "-c", _START, ray_version, python_version, "start", "--head", "--block"]
     command += ["--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}", f"--num-cpus={num_cpus}"]
-    command += [f"--include-dashboard={str(dashboard).lower()}", f"--dashboard-port={dashboard_port}"]
+    command += [f"--num-gpus={num_gpus}", f"--include-dashboard={str(dashboard).lower()}"]
+    command += [f"--dashboard-port={dashboard_port}"]
     command += ["--dashboard-host=127.0.0.1", "--object-store-memory=200000000", "--disable-usage-stats"]
     command += [f"--{name}={value}" for name, value in zip(names, others, strict=False)]
     process = _started(command, environment, Path(folder) / "out")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from PIL import Image
 
 RECIPE = """\
@@ -68,6 +69,15 @@ def write_recipe(folder: Path, *, extra: str = "", **changes: str) -> str:
     path = folder / "recipe.toml"
     path.write_text(text)
     return str(path)
+
+
+def trial_rows(store: str) -> dict[str, dict[str, Any]]:
+    """Every trial of a local store, by its key, without the times."""
+    found = {}
+    for path in Path(store).glob("evaluations/*/*.parquet"):
+        (row,) = pq.ParquetFile(path).read().to_pylist()
+        found[row["key"]] = {name: row[name] for name in row if name not in ("seconds", "created")}
+    return found
 
 
 def summary(stdout: str) -> dict[str, Any]:

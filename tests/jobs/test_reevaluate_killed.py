@@ -4,24 +4,16 @@ import json
 import shutil
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from .conftest import texture_store
 from .killing import commits, kill, start_and_wait
 from .reevaluated import add_pictures, write_recipe
+from .reevaluated import trial_rows as rows
 
 pytestmark = [pytest.mark.ray, pytest.mark.chaos, pytest.mark.timeout(900)]
 
 COUNT = 12
-
-
-def rows(store: str) -> dict[str, dict]:
-    found = {}
-    for path in Path(store).glob("evaluations/*/*.parquet"):
-        (row,) = pq.ParquetFile(path).read().to_pylist()
-        found[row["key"]] = {name: row[name] for name in row if name not in ("seconds", "created")}
-    return found
 
 
 def test_it_goes_on_where_it_was(tmp_path: Path):
