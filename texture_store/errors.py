@@ -22,6 +22,7 @@
       DeviceError                            the processor that the network should run on cannot be used
       IsolationError                         no process could be started to read micrographs in
       StalledError                           nothing was done for too long
+      TaskDiedError                          the process of a task died each time
       TableError                             about what the store holds
         DatasetNotFoundError, SnapshotNotFoundError, FeaturesNotFoundError, DictionaryNotFoundError (LookupError)
         SchemaMismatchError, CommitConflictError, BalanceError
