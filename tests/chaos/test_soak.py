@@ -39,8 +39,8 @@ FIRST, ADDED, SHARD_SIZE = 16, 4, 2
 WARM_UP_ROUNDS = 2
 """Imports, caches and connections of a first round stay."""
 MAX_GROWTH = 3e6
-"""bytes of the driver a round. Ray (2.60) keeps its classes and records of tasks of each stream and fan-out, six of them
-a round: 1.8 MB were measured over an hour, of which tracemalloc finds 0.25, most of it in Ray's modules."""
+"""bytes of the driver a round. Ray (2.60) keeps its classes and records of tasks of each stream and fan-out, six
+of them a round: 1.8 MB were measured over an hour, of which tracemalloc finds 0.25, most of it in Ray's modules."""
 MAX_HANDLES = 8
 LAYER = "conv1_2"
 PIXELS = ["--size", "64", "--weights", "random:0", "--precision", "float32"]
