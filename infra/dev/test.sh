@@ -7,14 +7,15 @@ bash infra/dev/check.sh
 if [ $# -gt 0 ]; then
   exec .venv/bin/pytest "$@"
 fi
-# Two runs side by side, each with a Ray of its own: jobs mostly wait for processes that start. What the second prints
+# Side by side, each run with a Ray of its own: jobs mostly wait for processes that start. What the tests that kill print
 # follows at the end.
-second=$(mktemp)
-.venv/bin/pytest -m "(chaos or not ray) and not (gpu or benchmark)" --durations=25 >"$second" 2>&1 &
+kills=$(mktemp)
+.venv/bin/pytest -m "chaos and not (gpu or benchmark)" --durations=15 >"$kills" 2>&1 &
 pid=$!
-trap 'kill "$pid" 2>/dev/null; rm -f "$second"' EXIT
+trap 'kill "$pid" 2>/dev/null; rm -f "$kills"' EXIT
 status=0
-.venv/bin/pytest -m "ray and not (chaos or gpu or benchmark)" --durations=25 || status=$?
+.venv/bin/pytest -m "ray and not (chaos or gpu or benchmark)" --durations=15 || status=$?
+.venv/bin/pytest -m "not (ray or chaos or gpu or benchmark)" --durations=15 || status=$?
 wait "$pid" || status=$?
-cat "$second"
+cat "$kills"
 exit "$status"
