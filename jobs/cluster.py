@@ -19,7 +19,6 @@ from jobs.joining import check_address, explained
 from jobs.logs import this_log
 from jobs.options import Decorated
 from jobs.progress import say
-from jobs.watchdog import ended_anyway
 from jobs.watched import this_run
 from texture_store.errors import MissingExtraError, StalledError, UsageError
 from texture_store.store.runs import SIGN_SECONDS
@@ -109,6 +108,8 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
     Raises:
         UsageError: no Ray answers at `address`.
         MissingExtraError: Ray is not installed.
+
+    After a StalledError Ray is left as it is, to end with the process: see `jobs.commands`.
     """
     # A cluster has settings of its own, and to differ from them can break it: a driver that looks after connections
     # more often than its nodes were told to expect has its tasks declared dead within a minute (Ray 2.60, measured).
@@ -146,11 +147,13 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
     see_nodes()
     try:
         yield
-    except StalledError as error:
-        with ended_anyway(error):  # what is stuck may be Ray
-            ray.shutdown()
+    except StalledError:
+        # A thread still waits in Ray, and to shut Ray down under it ended the process by SIGSEGV now and then (2.60).
         raise
-    finally:
+    except BaseException:
+        ray.shutdown()
+        raise
+    else:
         ray.shutdown()
 
 

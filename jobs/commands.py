@@ -12,7 +12,7 @@ import click
 from jobs import logs
 from jobs.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, printable
 from jobs.watched import Run, this_run, watched
-from texture_store.errors import TextureStoreError, UsageError
+from texture_store.errors import StalledError, TextureStoreError, UsageError
 
 _GIVEN = "texture_store.arguments"
 
@@ -69,6 +69,12 @@ class JobCommand(click.Command):
         debug = "--debug" in sys.argv
         try:
             return super().invoke(ctx)
+        except StalledError as error:
+            # What hangs may be Ray, or a thread in it: nothing more is waited for. Its processes end with this one.
+            self._tell(str(error))
+            if (run := this_run()) is not None:
+                run.end(EXIT_FAILED)
+            os._exit(EXIT_FAILED)
         except TextureStoreError as error:
             if debug:
                 raise
@@ -84,10 +90,13 @@ class JobCommand(click.Command):
             self._stop(ctx, f"{type(error).__name__}: {reason} (--debug shows where)", EXIT_FAILED)
 
     def _stop(self, ctx: click.Context, message: str, status: int) -> None:
+        self._tell(message)
+        ctx.exit(status)
+
+    def _tell(self, message: str) -> None:
         if (run := this_run()) is not None:
             run.error = printable(message)
         logs.say(f"texture-store {self.name}: {printable(message)}", level=logging.ERROR)
-        ctx.exit(status)
 
 
 class RecordedCommand(JobCommand):

@@ -162,10 +162,10 @@ def build_stream(
     shards: Any = ray.data.from_arrow([_row(number, unit.shard, unit) for number, unit in units.items()])
     one_shard: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
     voice = Voice(target.dataset, target.job, this_log(), tell)
+    # Placement and the two retries have no other way in; the lock file holds Ray below 2.64, which ends this one.
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     on_cpus: dict[str, Any] = {"scheduling_strategy": PLACEMENT, **one_shard}
     loaded = shards.map_batches(_load, fn_args=(archive_url, target.spec.pixels, voice), num_cpus=LOAD_CPUS, **on_cpus)
-    # The two retries have no other way in; the lock file holds Ray below 2.64, which ends this one.
-    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     encoded = loaded.map_batches(
         _ExtractActor,
         fn_constructor_args=(target, workers, report, voice),

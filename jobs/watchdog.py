@@ -1,16 +1,13 @@
 """No run waits for ever: one in which nothing has happened for too long ends with a line that says what to do."""
 
-import logging
 import os
 import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import TypeVar
 
-from jobs.progress import duration, say
-from jobs.watched import this_run
+from jobs.progress import duration
 from texture_store.errors import StalledError, UsageError
 
 VARIABLE = "TEXTURE_STORE_STALL_MINUTES"
@@ -18,8 +15,6 @@ IMAGE_MINUTES = 30.0
 """Images are reported batch by batch, and the slowest request to storage is given up after under 3 minutes."""
 TASK_MINUTES = 360.0
 """A fit or a forest of a large matrix reports nothing until it is done."""
-END_SECONDS = 60.0
-"""What leaving Ray may take once a run is stuck; its processes may be what is stuck."""
 
 Item = TypeVar("Item")
 
@@ -108,23 +103,3 @@ def _minutes(default: float) -> float:
     if not 0 < minutes < float("inf"):
         raise UsageError(f"{VARIABLE}={text}: write minutes, such as 30")
     return minutes
-
-
-@contextmanager
-def ended_anyway(error: StalledError) -> Iterator[None]:
-    """End this process with status 1 when the block takes longer than END_SECONDS."""
-
-    def end() -> None:
-        say(f"{error}. Ray does not end either", level=logging.ERROR)
-        if (run := this_run()) is not None:
-            run.error = str(error)
-            run.end(1)
-        os._exit(1)
-
-    timer = threading.Timer(END_SECONDS, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()

@@ -61,24 +61,25 @@ def test_signs_of_life_keep_it_going(monkeypatch: pytest.MonkeyPatch):
     assert list(dog.watch(items())) == [1]
 
 
-def test_a_process_that_cannot_leave_ray_ends_with_the_line(tmp_path: Path):
+def test_a_command_that_stands_still_ends_without_waiting_for_what_hangs():
     lines = """
-        import time
-        from jobs import watchdog
+        import atexit, threading
+        import click
+        from jobs.commands import JobCommand
         from texture_store.errors import StalledError
-        watchdog.END_SECONDS = 0.2
-        with watchdog.ended_anyway(StalledError("nothing was done")):
-            pass
-        time.sleep(0.5)
-        print("the first block was left in time", flush=True)
-        with watchdog.ended_anyway(StalledError("nothing was done")):
-            time.sleep(60)
-        print("not reached")
+
+        @click.command("featurize", cls=JobCommand)
+        def command():
+            atexit.register(print, "waited for the end of others")
+            threading.Thread(target=threading.Event().wait).start()
+            raise StalledError("nothing was done")
+
+        command()
     """
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(lines)], capture_output=True, text=True, timeout=50)
     assert ended.returncode == 1
-    assert ended.stdout.splitlines() == ["the first block was left in time"]
-    assert ended.stderr.splitlines() == ["nothing was done. Ray does not end either"]
+    assert ended.stdout == ""
+    assert ended.stderr.splitlines() == ["texture-store featurize: nothing was done"]
 
 
 def test_who_stops_listening_stops_the_source():
