@@ -127,7 +127,7 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if late and address == "local":
+    if late:
         say(f"ray was imported before {', '.join(late)} could be set, and may not start: import it later, or set them")
     try:
         if address == "local":

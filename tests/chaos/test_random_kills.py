@@ -67,6 +67,16 @@ def must(arguments: list[str]) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def indexed_twice(folder: Path) -> tuple[Path, Path, Path]:
+    """An archive, and two stores that it is indexed in; the second, the undisturbed one, has its features."""
+    archive = write_archive(folder / "archive", count=COUNT, enlarge=8)
+    store, undisturbed = folder / "store", folder / "undisturbed"
+    for one in (store, undisturbed):
+        take_index(one, archive)
+    must(featurize(undisturbed))
+    return archive, store, undisturbed
+
+
 @pytest.fixture
 def monkey() -> Iterator[Monkey]:
     seed = int(os.environ.get("TEXTURE_STORE_CHAOS_SEED") or random.SystemRandom().randrange(2**32))
@@ -80,11 +90,7 @@ def monkey() -> Iterator[Monkey]:
 
 
 def test_featurize_is_killed_in_every_part(tmp_path: Path, monkey: Monkey) -> None:
-    archive = write_archive(tmp_path / "archive", count=COUNT, enlarge=8)
-    store, undisturbed = tmp_path / "store", tmp_path / "undisturbed"
-    for one in (store, undisturbed):
-        take_index(one, archive)
-    must(featurize(undisturbed))
+    _, store, undisturbed = indexed_twice(tmp_path)
     whole, committed = feature_sets(undisturbed), Committed(store)
 
     def look() -> None:
@@ -99,11 +105,7 @@ def test_featurize_is_killed_in_every_part(tmp_path: Path, monkey: Monkey) -> No
 
 @pytest.mark.skipif(not IS_LONG, reason="runs with TEXTURE_STORE_LONG_TESTS=1")
 def test_every_step_is_killed(tmp_path: Path, monkey: Monkey) -> None:
-    archive = write_archive(tmp_path / "archive", count=COUNT, enlarge=8)
-    store, undisturbed = tmp_path / "store", tmp_path / "undisturbed"
-    for one in (store, undisturbed):
-        take_index(one, archive)
-    must(featurize(undisturbed))
+    archive, store, undisturbed = indexed_twice(tmp_path)
     committed = Committed(store)
 
     def disturbed(arguments: list[str], kinds: list[str]) -> None:
