@@ -29,6 +29,8 @@ def full_bytes(encoder: Encoder, layer: Layer) -> int:
 
 
 def _measure(bench: Bench, precision: Precision) -> list[Figure]:
+    import torch
+
     from texture_store.encoding.rounding import keep_mantissa_bits
     from texture_store.micrograph.reading import read_micrograph
     from texture_store.products import product_tables
@@ -44,7 +46,7 @@ def _measure(bench: Bench, precision: Precision) -> list[Figure]:
     sizes: dict[tuple[Encoder, Layer, int], float] = {}
     for bits in KEPT_BITS:
         kept = {
-            pair: keep_mantissa_bits(vectors, bits) if pair[0] == "gram" else vectors
+            pair: keep_mantissa_bits(torch.from_numpy(vectors), bits).numpy() if pair[0] == "gram" else vectors
             for pair, vectors in products.vectors.items()
         }
         tables = product_tables(replace(products, vectors=kept), loaded.members)

@@ -75,8 +75,9 @@ def network_run(bench: Bench, precision: Precision) -> tuple[Run, int]:
 
     side = bench.amounts.side_px
     extract = bench.once(("extractor", precision), lambda: make_extractor(bench, precision))
-    # Enough that each thread has two of them.
-    images = make_spec(bench, precision).batch_size * max(4, 2 * int(extract.environment["threads"]))
+    # Enough that each thread has two of them, or that a GPU's batches follow each other.
+    batches = 4 if bench.device == "cuda" else max(4, 2 * int(extract.environment["threads"]))
+    images = make_spec(bench, precision).batch_size * batches
     loaded = loaded_pictures(images, side, NETWORK_ALONE)
     return (float(images * convolution_flops(side, side)), lambda: extract(loaded)), images
 

@@ -109,6 +109,8 @@ def _vectors(bench: Bench) -> Iterator[np.ndarray]:
     """Real vectors, each a little brighter or darker than the one it is made of."""
     from dataclasses import replace
 
+    import torch
+
     from texture_store.encoding.rounding import keep_mantissa_bits
 
     side = bench.amounts.side_px
@@ -121,7 +123,8 @@ def _vectors(bench: Bench) -> Iterator[np.ndarray]:
     bits = make_spec(bench, precision).gram_mantissa_bits
     number = 0
     while True:
-        yield keep_mantissa_bits(real[number % DISTINCT] * np.float32(rng.uniform(0.7, 1.3)), bits)
+        vector = torch.from_numpy(real[number % DISTINCT] * np.float32(rng.uniform(0.7, 1.3)))
+        yield keep_mantissa_bits(vector, bits).numpy()
         number += 1
 
 

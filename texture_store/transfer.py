@@ -1,16 +1,15 @@
 """Pictures to a device and vectors back from it, beside the computing there."""
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-
-Key = TypeVar("Key", bound=Hashable)
 
 
 class Transfer:
-    """On CUDA by pinned memory and streams of their own, one for each direction; on a CPU nothing is copied."""
+    """On CUDA by pinned memory and streams of their own, one for each direction; on a CPU nothing waits."""
 
     def __init__(self, device: str) -> None:
         self._device = torch.device(device)
@@ -31,21 +30,39 @@ class Transfer:
         there.record_stream(computing)
         return there
 
-    def to_host(self, tensors: Mapping[Key, torch.Tensor]) -> Callable[[], dict[Key, np.ndarray]]:
-        """Starts to copy what was computed; the function that is returned waits for the copies and gives them."""
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
+        """An array that results are fast to come to, with whatever values."""
         if self._down is None:
-            return lambda: {key: tensor.numpy() for key, tensor in tensors.items()}
+            return np.empty(shape, dtype)
+        made = torch.empty(shape, dtype=torch.from_numpy(np.empty(0, dtype)).dtype, pin_memory=True)
+        array: np.ndarray = made.numpy()
+        return array
+
+    def to_host(self, computed: Sequence[tuple[torch.Tensor, np.ndarray]], rows: Sequence[int]) -> Callable[[], None]:
+        """Starts to copy the first rows of each tensor to these `rows` of its array; what is returned waits for it.
+
+        The arrays are ones that `empty` made.
+        """
+        if self._down is None:
+            for tensor, array in computed:
+                array[list(rows)] = tensor[: len(rows)].numpy()
+            return lambda: None
         self._down.wait_stream(torch.cuda.current_stream(self._device))
-        copies: dict[Key, torch.Tensor] = {}
         with torch.cuda.stream(self._down):
-            for key, tensor in tensors.items():
-                copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-                copies[key] = copy.copy_(tensor, non_blocking=True)
+            for tensor, array in computed:
+                for first, there in _runs(rows):
+                    here = tensor[first : first + len(there)]
+                    torch.from_numpy(array[there.start : there.stop]).copy_(here, non_blocking=True)
                 tensor.record_stream(self._down)
             arrived = self._down.record_event()
-
-        def wait() -> dict[Key, np.ndarray]:
-            arrived.synchronize()
-            return {key: copy.numpy() for key, copy in copies.items()}
-
+        wait: Callable[[], None] = arrived.synchronize
         return wait
+
+
+def _runs(rows: Sequence[int]) -> Iterator[tuple[int, range]]:
+    """Rows that follow each other, each time with the place of the first of them: one copy for all."""
+    first = 0
+    for place in range(1, len(rows) + 1):
+        if place == len(rows) or rows[place] != rows[place - 1] + 1:
+            yield first, range(rows[first], rows[place - 1] + 1)
+            first = place

@@ -209,6 +209,24 @@ def test_a_gpu_agrees_with_the_cpu_and_with_itself(some_weights: Weights) -> Non
             np.testing.assert_array_equal(vectors[encoder], again[encoder])
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 5e-3), ("bfloat16", 2e-2)])
+def test_a_gpu_at_fewer_bits_is_near_the_cpu_at_float32(
+    some_weights: Weights, precision: Precision, tolerance: float
+) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    pictures = _pictures(3, 97, 65)
+    expected = _maps(VGG16(some_weights, precision="float32"), pictures)
+    network = VGG16(some_weights, precision=precision, device="cuda")
+    for layer, maps in network.feature_maps(pictures, LAYERS):
+        assert maps.shape == expected[layer].shape
+        vectors, by_cpu = encode(maps, ENCODERS).vectors, encode(expected[layer], ENCODERS).vectors
+        for encoder in ENCODERS:
+            scale = np.abs(by_cpu[encoder]).max()
+            np.testing.assert_allclose(vectors[encoder], by_cpu[encoder], rtol=0, atol=tolerance * scale)
+
+
 def _received(pictures: torch.Tensor) -> torch.Tensor:
     return pictures.float().unsqueeze(1) - torch.tensor([123.68, 116.779, 103.939]).view(3, 1, 1)
 

@@ -63,6 +63,17 @@ def test_bfloat16_keeps_12_mantissa_bits_of_gram_and_float32_all():
     assert made["float32"].batch_size == 1
 
 
+@pytest.mark.parametrize(
+    ("size", "images"), [("64x64", 64), ("512x512", 64), ("640x512", 51), ("2048x2048", 4), ("99999x9999", 1)]
+)
+def test_a_batch_on_a_gpu_has_as_many_pictures_as_its_memory_has_room_for(size: str, images: int):
+    pixels = make_pixel_spec(size=size)
+    made = new_spec(pixels, digest=A, lineage="caffe", precision="bfloat16", device="cuda")
+    assert made.batch_size == images
+    native = new_spec(make_pixel_spec(size="native"), digest=A, lineage="caffe", precision="bfloat16", device="cuda")
+    assert native.batch_size == 16
+
+
 def test_bits_that_are_asked_for_make_a_spec_and_find_it_again():
     kept = new_spec(SQUARE, digest=A, lineage="caffe", precision="bfloat16", device="cpu", keep_bits=10)
     assert kept.gram_mantissa_bits == 10

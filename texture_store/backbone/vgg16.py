@@ -27,6 +27,7 @@ import torch
 from torch.nn.functional import conv2d, max_pool2d
 
 from texture_store.backbone.lineage import CONV_INDICES
+from texture_store.backbone.steps import convolved, looked_up, padded_channels, pooled
 from texture_store.backbone.weights import Weights
 from texture_store.errors import DimensionMismatchError, InvalidSpecError
 from texture_store.spec import LAYERS, MIN_SIDE_PX, NETWORK_LAYERS, Layer, Precision
@@ -84,6 +85,7 @@ class VGG16:
         self._dtype = torch.bfloat16 if precision == "bfloat16" and self._is_native else torch.float32
         self._means_3 = torch.tensor(MEANS_RGB, device=self._device)
         self._convolutions = {index: self._convolution(weights, index) for index in CONV_INDICES}
+        self._values_of_grey = self._table_of_grey() if self._device.type == "cuda" else None
 
     @property
     def device_name(self) -> str:
@@ -115,21 +117,19 @@ class VGG16:
         Raises DimensionMismatchError for other arrays and InvalidSpecError for an unknown layer.
         """
         _check(pixels_BHW, layers)
-        maps_BDHW = self._input(pixels_BHW)
+        pixels_BHW = pixels_BHW.to(self._device)
         if "input" in layers:
-            yield "input", maps_BDHW
+            yield "input", self._input(pixels_BHW)
         wanted = [number for number, (layer, _) in enumerate(_BLOCKS) if layer in layers]
         if not wanted:
             return
-        if self._precision == "bfloat16":
-            maps_BDHW = self._joined(maps_BDHW, _SPLIT_INPUT)
+        maps_BDHW = self._first(pixels_BHW)
         for number, (layer, indices) in enumerate(_BLOCKS[: wanted[-1] + 1]):
             if number > 0:
-                maps_BDHW = max_pool2d(maps_BDHW, 2)
+                maps_BDHW = pooled(maps_BDHW)
             with fixed_convolutions(tf32=self._precision == "tf32"):
                 for index in indices:
-                    kernel, bias = self._convolutions[index]
-                    maps_BDHW = self._rounded(conv2d(maps_BDHW, kernel, bias, padding=1).relu_())
+                    maps_BDHW = self._rounded(convolved(maps_BDHW, *self._convolutions[index]))
             if number in wanted:
                 yield layer, maps_BDHW
 
@@ -152,7 +152,7 @@ class VGG16:
             raise DimensionMismatchError(
                 f"the network receives float32 (B, 3, H, W), {MIN_SIDE_PX} px and more, not {input_BCHW.dtype} {shape}"
             )
-        maps_BDHW = input_BCHW
+        maps_BDHW = padded_channels(input_BCHW)
         with fixed_convolutions():
             for block, indices in _BLOCKS:
                 for index in indices:
@@ -173,12 +173,26 @@ class VGG16:
         bias = self._rounded(weights.tensors[f"features.{index}.bias"].to(self._device))
         is_first = index == CONV_INDICES[0] and self._precision == "bfloat16"
         kernel = self._joined(kernel, _SPLIT_KERNEL) if is_first else self._rounded(kernel)
-        return kernel.clone(memory_format=torch.channels_last), bias.clone()
+        return padded_channels(kernel).clone(memory_format=torch.channels_last), bias.clone()
 
     def _input(self, pixels_BHW: torch.Tensor) -> torch.Tensor:
         # Written as (B, H, W, 3) and seen as (B, 3, H, W): channels last, which the convolutions need to be fast.
-        grey_BHW1 = pixels_BHW.to(self._device).unsqueeze(-1).to(torch.float32)
+        grey_BHW1 = pixels_BHW.unsqueeze(-1).to(torch.float32)
         return (grey_BHW1 - self._means_3).permute(0, 3, 1, 2)
+
+    def _first(self, pixels_BHW: torch.Tensor) -> torch.Tensor:
+        """What the first convolution takes, of the pictures."""
+        if self._values_of_grey is not None:
+            return looked_up(pixels_BHW, self._values_of_grey)
+        input_BDHW = self._input(pixels_BHW)
+        return self._joined(input_BDHW, _SPLIT_INPUT) if self._precision == "bfloat16" else input_BDHW
+
+    def _table_of_grey(self) -> torch.Tensor:
+        """A row for each grey value (256, channels): looked up at once, what else six kernels would write and read."""
+        greys_11N = torch.arange(256, dtype=torch.uint8, device=self._device).view(1, 1, 256)
+        values = self._input(greys_11N)
+        values = self._joined(values, _SPLIT_INPUT) if self._precision == "bfloat16" else values
+        return padded_channels(values)[0, :, 0].T.contiguous()
 
     def _joined(self, values: torch.Tensor, parts: str) -> torch.Tensor:
         """The bfloat16 value `h` and the bfloat16 rest `l` of each float32 value, as further channels (dimension 1)."""

@@ -17,7 +17,6 @@ BLOCK_ROWS = 1024
 """Descriptors that are summed in float32; sums of blocks are float64, so that 262,144 positions lose no digits."""
 
 _CPU_PIECE_BYTES = 4 << 20
-_CUDA_PIECE_BYTES = 512 << 20
 
 _ALIGNMENT_BYTES = 64
 """What MKL needs for the same bits at every address."""
@@ -54,21 +53,24 @@ def check_maps(maps_BDHW: torch.Tensor) -> None:
 def _pieces(maps_BDHW: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
     """(images, descriptors (images, N, D)): on a CPU float32 and one image at a time, so that it meets no neighbour.
 
-    On CUDA bfloat16 stays: a float32 copy of a batch would be written and read again by each statistic.
+    On CUDA all at once, and bfloat16 as it is: every copy is written and read by the whole of a batch.
     """
-    is_cuda = maps_BDHW.is_cuda
     num_images, channels = maps_BDHW.shape[:2]
-    step = num_images if is_cuda else 1
-    rows = (_CUDA_PIECE_BYTES if is_cuda else _CPU_PIECE_BYTES) // (4 * channels * step)
+    if maps_BDHW.is_cuda:
+        descriptors_BND = maps_BDHW.permute(0, 2, 3, 1).reshape(num_images, -1, channels)
+        is_taken = maps_BDHW.dtype in (torch.float32, torch.bfloat16)
+        yield slice(0, num_images), descriptors_BND if is_taken else descriptors_BND.to(torch.float32)
+        return
+    rows = _CPU_PIECE_BYTES // (4 * channels)
     rows = max(rows // BLOCK_ROWS, 1) * BLOCK_ROWS
     # One buffer for all pieces: fresh ones cost more in page faults than the arithmetic on them.
     buffer: torch.Tensor | None = None
-    for first in range(0, num_images, step):
-        images = slice(first, first + step)
-        all_BND = maps_BDHW[images].permute(0, 2, 3, 1).reshape(step, -1, channels)
+    for image in range(num_images):
+        images = slice(image, image + 1)
+        all_BND = maps_BDHW[images].permute(0, 2, 3, 1).reshape(1, -1, channels)
         for piece_BND in torch.split(all_BND, rows, dim=1):
             is_aligned = piece_BND.is_contiguous() and piece_BND.data_ptr() % _ALIGNMENT_BYTES == 0
-            if is_aligned and (piece_BND.dtype == torch.float32 or (is_cuda and piece_BND.dtype == torch.bfloat16)):
+            if is_aligned and piece_BND.dtype == torch.float32:
                 yield images, piece_BND
                 continue
             if buffer is None or buffer.shape != piece_BND.shape:

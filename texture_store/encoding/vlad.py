@@ -19,7 +19,7 @@ from texture_store.torch_switches import fixed_products
 Words = npt.NDArray[np.float32] | torch.Tensor
 
 _CPU_CHUNK_BYTES = 4 << 20
-_CUDA_CHUNK_BYTES = 256 << 20
+_CUDA_CHUNK_BYTES = 1 << 30
 
 _FLOAT32_ROUNDING = 2.0**-24
 
@@ -82,7 +82,8 @@ class Vlad:
         self._ones_and_places_K2 = torch.stack([torch.ones_like(places_K), places_K], dim=1)
         # What a product of length D in float32 is off by at most, as a share of |x| |w - c|, and for two words.
         self._doubt = 2 * (channels + 8) * _FLOAT32_ROUNDING
-        chunk_bytes = _CUDA_CHUNK_BYTES if maps_BDHW.is_cuda else _CPU_CHUNK_BYTES
+        # On CUDA a chunk has rows of all images of the batch.
+        chunk_bytes = _CUDA_CHUNK_BYTES // num_images if maps_BDHW.is_cuda else _CPU_CHUNK_BYTES
         rows = chunk_bytes // (4 * max(channels, num_words))
         self._chunk_rows = max(rows // BLOCK_ROWS, 1) * BLOCK_ROWS
 
