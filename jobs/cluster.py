@@ -25,6 +25,11 @@ from texture_store.store.runs import SIGN_SECONDS
 
 MAX_THREADS = 8
 """Threads of one extract actor on a CPU; more cores make more actors."""
+GPU_SHARDS_AT_ONCE = 3
+"""Of one extract actor: while the GPU computes one, the vectors of others are on their way to the write stage."""
+GPU_SHARDS_IN_FLIGHT = 12
+"""Of one extract actor, those that wait beside it among them: Ray Data (2.60) looks for finished tasks, and sends new
+ones, a few times a second, and a GPU takes 30 shards a second."""
 DEVICE_VARIABLE = "TEXTURE_STORE_DEVICE"
 """`cpu`: the network runs on CPUs. A GPU that Ray has to give is still the place of one extract actor."""
 
@@ -70,6 +75,16 @@ class Workers:
         threads = max(1, min(MAX_THREADS, max(cores, default=1)))
         actors = max(1, sum(count // threads for count in cores))
         return cls(actors=actors, num_gpus=0, num_cpus=_share_of(threads), threads=threads, device="cpu")
+
+    @property
+    def shards_at_once(self) -> int:
+        """That one actor works on."""
+        return GPU_SHARDS_AT_ONCE if self.device == "cuda" else 1
+
+    @property
+    def shards_in_flight(self) -> int:
+        """Those, and what lies ready for them."""
+        return GPU_SHARDS_IN_FLIGHT if self.device == "cuda" else 2
 
     def __str__(self) -> str:
         plural = "s" if self.actors > 1 else ""

@@ -1,6 +1,6 @@
 """Ray Data carries shards through load -> extract -> write, and their results back to the driver.
 
-A row of the stream is a unit: its number, its shard's name, and one pickled value of `texture_store.pipeline`. Ray
+A row of the stream is a unit: its number, its shard's name, and one value of `texture_store.pipeline` (packed.py). Ray
 never sees the columns of our tables, so a block that it splits or joins cannot tear a shard.
 """
 
@@ -8,12 +8,12 @@ import contextlib
 import functools
 import gc
 import logging
-import pickle
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from jobs.cluster import Workers
 from jobs.logs import LOGGER, Log, Tell, set_up_worker, this_log
 from jobs.metrics import Meter
 from jobs.network import check_device
+from jobs.packed import each_unpacked, packed
 from texture_store.errors import (
     DeviceError,
     StorageFullError,
@@ -65,6 +66,7 @@ class FailedShard:
 
 
 Result = WrittenShard | FailedShard
+Load = Callable[[Unit, str, PixelSpec], LoadedShard]
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,12 @@ def run_stream(
     workers: Workers,
     report: Callable[[int], None] | None = None,
     tell: Tell | None = None,
+    load: Load = load_shard,
 ) -> Iterator[Result]:
     """Load, extract and write each unit; yields what became of it, in the order of completion.
 
     `report` is called in the extract actors with the number of images that were just done, `tell` in all workers with
-    what the user should know meanwhile.
+    what the user should know meanwhile. `load` takes the place of reading and decoding in a benchmark of all else.
 
     A shard that is lost with its actor or its node goes through in another pass. One that is lost each time, while
     nothing else comes through either, becomes a FailedShard.
@@ -119,11 +122,13 @@ def run_stream(
     fruitless = 0
     while left and fruitless < MAX_FRUITLESS_PASSES:
         before = len(left)
-        stream = build_stream(left, archive_url=archive_url, target=target, workers=workers, report=report, tell=tell)
+        stream = build_stream(
+            left, archive_url=archive_url, target=target, workers=workers, report=report, tell=tell, load=load
+        )
         for table in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
-            for number, value in zip(table["unit"].to_pylist(), table["value"], strict=True):
+            for number, value in zip(table["unit"].to_pylist(), each_unpacked(table["value"]), strict=True):
                 del left[number]
-                yield pickle.loads(value.as_buffer())  # noqa: S301 (made by our own workers, read from no storage)
+                yield value
         fruitless = fruitless + 1 if len(left) == before else 0
         # An actor that waits for its restart outlives its stream while anything refers to it, and takes the processor
         # that the next pass needs.
@@ -142,6 +147,7 @@ def build_stream(
     workers: Workers,
     report: Callable[[int], None] | None = None,
     tell: Tell | None = None,
+    load: Load = load_shard,
 ) -> Any:
     """The Ray Data pipeline itself, not yet running: three operators that must not be fused.
 
@@ -165,11 +171,17 @@ def build_stream(
     # Placement and the two retries have no other way in; the lock file holds Ray below 2.64, which ends this one.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     on_cpus: dict[str, Any] = {"scheduling_strategy": PLACEMENT, **one_shard}
-    loaded = shards.map_batches(_load, fn_args=(archive_url, target.spec.pixels, voice), num_cpus=LOAD_CPUS, **on_cpus)
+    to_load = (archive_url, target.spec.pixels, voice, load)
+    loaded = shards.map_batches(_load, fn_args=to_load, num_cpus=LOAD_CPUS, **on_cpus)
     encoded = loaded.map_batches(
         _ExtractActor,
         fn_constructor_args=(target, workers, report, voice),
-        compute=ray.data.ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
+        compute=ray.data.ActorPoolStrategy(
+            size=workers.actors,
+            max_concurrent_calls_per_actor=workers.shards_at_once,
+            max_tasks_in_flight_per_actor=workers.shards_in_flight,
+            enable_true_multi_threading=True,
+        ),
         num_cpus=workers.num_cpus,
         num_gpus=workers.num_gpus,
         max_restarts=-1,
@@ -184,6 +196,7 @@ class _ExtractActor:
         self._meter = voice.set_up()
         self._make = functools.partial(_make_extractor, target, workers, report)
         self._extract: Extractor | None = None
+        self._making = Lock()
         # An error here would end the whole stream, and Ray Data would not tell which it was. It is met again, and told,
         # with the first shard.
         with contextlib.suppress(Exception):
@@ -194,9 +207,9 @@ class _ExtractActor:
 
     def _extract_one(self, loaded: LoadedShard) -> EncodedShard:
         _unqueue(loaded.seconds, "wait_extract")
-        if self._extract is None:
-            self._extract = self._make()
-        encoded = self._extract(loaded)
+        with self._making:
+            extract = self._extract = self._extract or self._make()
+        encoded = extract(loaded)
         self._meter.extracted(len(loaded.members), encoded.seconds)
         _queue(encoded.seconds)
         return encoded
@@ -220,16 +233,16 @@ def _make_extractor(target: Target, workers: Workers, report: Callable[[int], No
     )
 
 
-def _load(table: pa.Table, archive_url: str, pixels: PixelSpec, voice: Voice) -> pa.Table:
+def _load(table: pa.Table, archive_url: str, pixels: PixelSpec, voice: Voice, load: Load) -> pa.Table:
     meter = voice.set_up()
 
-    def load(unit: Unit) -> LoadedShard:
-        loaded = load_shard(unit, archive_url, pixels)
+    def load_one(unit: Unit) -> LoadedShard:
+        loaded = load(unit, archive_url, pixels)
         meter.loaded(loaded)
         _queue(loaded.seconds)
         return loaded
 
-    return _each(table, load, "load", meter)
+    return _each(table, load_one, "load", meter)
 
 
 def _write(table: pa.Table, target: Target, voice: Voice) -> pa.Table:
@@ -269,8 +282,7 @@ def _each(table: pa.Table, leg: Callable[[Any], Any], stage: str, meter: Meter) 
     """Apply one leg to each shard of a block. A shard that failed before, or fails now, travels on as FailedShard."""
     rows = []
     units, shards = table["unit"].to_pylist(), table["shard"].to_pylist()
-    for unit, shard, pickled in zip(units, shards, table["value"], strict=True):
-        value = pickle.loads(pickled.as_buffer())  # noqa: S301 (made by our own workers, read from no storage)
+    for unit, shard, value in zip(units, shards, each_unpacked(table["value"]), strict=True):
         if isinstance(value, FailedShard):
             rows.append(_row(unit, shard, value))
             continue
@@ -292,10 +304,9 @@ def _reason(error: Exception) -> str:
 
 
 def _row(unit: int, shard: str, value: object) -> pa.Table:
-    pickled = pickle.dumps(value, protocol=5)
     columns = {
         "unit": pa.array([unit], pa.int64()),
         "shard": pa.array([shard], pa.string()),
-        "value": pa.array([pickled], pa.large_binary()),
+        "value": packed(value),
     }
     return pa.table(columns)

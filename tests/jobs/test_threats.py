@@ -30,7 +30,7 @@ SOURCES = sorted(
 )
 
 READS_PICKLES = {
-    "jobs/stream.py": "values that its own workers made, from Ray and never from storage",
+    "jobs/packed.py": "values that its own workers made, from Ray and never from storage",
     "texture_store/backbone/checkpoints.py": "only names the error that torch's weights_only loading raises",
 }
 """Modules that may import pickle, and why that is safe."""
