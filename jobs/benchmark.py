@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from jobs.benchmark_bench import Bench
+from jobs.benchmark_bench import Bench, usual_amounts
 from jobs.benchmark_record import Figure, Record, as_markdown, keep_unfinished, new_record, write_record
 from jobs.commands import JobCommand
 from jobs.options import EXIT_FAILED, json_option, list_of, printable
@@ -25,7 +25,7 @@ __all__ = ["Figure", "Record", "as_markdown", "benchmark", "command"]
 
 JOB = "benchmark"
 
-PARTS = ("limit", "network", "featurize", "peers", "stages", "bytes", "reading", "memory", "evaluate", "scale")
+PARTS = ("limit", "network", "fed", "featurize", "peers", "stages", "bytes", "reading", "memory", "evaluate", "scale")
 
 Measure = Callable[[Bench], list[Figure]]
 
@@ -65,6 +65,7 @@ def _measures() -> dict[str, Measure]:
     from jobs.benchmark_bytes import measure_bytes
     from jobs.benchmark_evaluate import measure_evaluate
     from jobs.benchmark_featurize import measure_featurize
+    from jobs.benchmark_fed import measure_fed
     from jobs.benchmark_limit import measure_limit
     from jobs.benchmark_memory import measure_memory
     from jobs.benchmark_network import measure_network
@@ -76,6 +77,7 @@ def _measures() -> dict[str, Measure]:
     return {
         "limit": measure_limit,
         "network": measure_network,
+        "fed": measure_fed,
         "featurize": measure_featurize,
         "peers": measure_peers,
         "stages": measure_stages,
@@ -133,6 +135,7 @@ def command(
     \b
     limit      how fast matrices are multiplied in each precision
     network    VGG16 alone against that, and with all statistics
+    fed        decoded pictures through extract and write
     featurize  end to end: PNG, TIFF, JPEG, two sizes, from disk and S3
     peers      against a plain PyTorch script and Ray Data's recipe
     stages     what each stage takes, queues, cores for decoding
@@ -149,7 +152,7 @@ def command(
     with ExitStack() as stack:
         stack.enter_context(_tidy_when_terminated())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="texture-store-benchmark-")))
-        bench = Bench(folder, weights=weights, full=full, s3=s3, sizes=sizes, stack=stack)
+        bench = Bench(folder, weights=weights, full=full, s3=s3, sizes=sizes, stack=stack, amounts=usual_amounts())
         record = benchmark(chosen, bench, output=output)
     files = [] if output is None else write_record(record, output)
     if as_json:

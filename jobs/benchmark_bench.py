@@ -37,6 +37,8 @@ class Amounts:
     """Images of the run with the mark; others have a half or a quarter."""
     shard: int = 16
     """Images of a shard: fewer than the usual 64, so that even a short run has a middle."""
+    fed: int = 64
+    """Images that need no decoding."""
     peers: int = 48
     """Images for each script: its loader has read up to 32 ahead when its first batch is done."""
     rounds: int = 7
@@ -47,6 +49,17 @@ class Amounts:
     """Images whose features are read."""
     encoded: int = 8
     """Images whose features are written in every way."""
+
+
+GPU_AMOUNTS = Amounts(many=2048, shard=64, fed=12288, peers=512)
+"""A GPU takes 2,000 images a second: with so many, ten shards and more are under way and most are not."""
+
+
+def usual_amounts() -> Amounts:
+    """What suits the processor that the network runs on here."""
+    from jobs.cluster import local_workers
+
+    return GPU_AMOUNTS if local_workers().device == "cuda" else Amounts()
 
 
 @dataclass

@@ -8,14 +8,17 @@ if [ $# -gt 0 ]; then
   exec .venv/bin/pytest "$@"
 fi
 # Side by side, each run with a Ray of its own: jobs mostly wait for processes that start. What the tests that kill print
-# follows at the end.
-kills=$(mktemp)
-.venv/bin/pytest -m "chaos and not (gpu or benchmark)" --durations=15 >"$kills" 2>&1 &
+# follows, and then, in short, what failed anywhere.
+logs=$(mktemp -d)
+.venv/bin/pytest -m "chaos and not (gpu or benchmark)" --durations=15 >"$logs/kills" 2>&1 &
 pid=$!
-trap 'kill "$pid" 2>/dev/null; rm -f "$kills"' EXIT
+trap 'kill "$pid" 2>/dev/null; rm -rf "$logs"' EXIT
 status=0
-.venv/bin/pytest -m "ray and not (chaos or gpu or benchmark)" --durations=15 || status=$?
-.venv/bin/pytest -m "not (ray or chaos or gpu or benchmark)" --durations=15 || status=$?
+.venv/bin/pytest -m "ray and not (chaos or gpu or benchmark)" --durations=15 2>&1 | tee "$logs/ray" || status=$?
+.venv/bin/pytest -m "not (ray or chaos or gpu or benchmark)" --durations=15 2>&1 | tee "$logs/others" || status=$?
 wait "$pid" || status=$?
-cat "$kills"
+cat "$logs/kills"
+if [ "$status" -ne 0 ]; then
+  grep -hE "^(FAILED|ERROR|E) " "$logs"/* | cut -c1-300 | tail -n 80
+fi
 exit "$status"

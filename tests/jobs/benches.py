@@ -12,6 +12,7 @@ TINY = Amounts(
     distinct=4,
     many=8,
     shard=2,
+    fed=6,
     peers=6,
     rounds=2,
     gemm_side=64,
