@@ -201,6 +201,9 @@ class RaySession(ExitStack):
 def _start(cores: int | None) -> None:
     import ray
 
+    # A thread of Ray's waits for its dashboard, and where a run is over sooner it tells of that as an error, after our
+    # last word (Ray 2.60, on a busy machine). What stops Ray from starting comes as an exception.
+    logging.getLogger("ray._private.services").setLevel(logging.CRITICAL)
     try:
         with _silent():
             ray.init(

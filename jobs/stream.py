@@ -173,14 +173,17 @@ def build_stream(
     on_cpus: dict[str, Any] = {"scheduling_strategy": PLACEMENT, **one_shard}
     to_load = (archive_url, target.spec.pixels, voice, load)
     loaded = shards.map_batches(_load, fn_args=to_load, num_cpus=LOAD_CPUS, **on_cpus)
+    side_by_side: dict[str, Any] = {}
+    if workers.shards_at_once > 1:
+        side_by_side = {
+            "max_concurrent_calls_per_actor": workers.shards_at_once,
+            "enable_true_multi_threading": True,
+        }
     encoded = loaded.map_batches(
         _ExtractActor,
         fn_constructor_args=(target, workers, report, voice),
         compute=ray.data.ActorPoolStrategy(
-            size=workers.actors,
-            max_concurrent_calls_per_actor=workers.shards_at_once,
-            max_tasks_in_flight_per_actor=workers.shards_in_flight,
-            enable_true_multi_threading=True,
+            size=workers.actors, max_tasks_in_flight_per_actor=workers.shards_in_flight, **side_by_side
         ),
         num_cpus=workers.num_cpus,
         num_gpus=workers.num_gpus,
