@@ -72,14 +72,12 @@ class FeaturizeRun:
     @property
     def steady(self) -> float:
         """Seconds per image between the first batch and the last."""
-        return self.batches.seconds / max(1, self.batches.images_after_first)
+        return self.batches.per_image
 
     @property
     def steady_until_written(self) -> float:
         """Seconds per image after the first batch, until the last commit: all that is done for an image is in it."""
-        written = max(datetime.fromisoformat(commit.created) for commit in self.commits)
-        since = (written - datetime.fromisoformat(self.batches.first)).total_seconds()
-        return since / max(1, self.batches.images_after_first)
+        return self.batches.per_image_until(commit.created for commit in self.commits)
 
 
 def measure_featurize(bench: Bench) -> list[Figure]:

@@ -2,7 +2,6 @@
 
 import statistics
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -36,18 +35,6 @@ class FedRun:
     batches: BatchTimes
     commits: list[CommitRecord]
 
-    @property
-    def steady(self) -> float:
-        """Seconds per image between the first batch and the last."""
-        return self.batches.seconds / max(1, self.batches.images_after_first)
-
-    @property
-    def steady_until_written(self) -> float:
-        """Seconds per image after the first batch, until the last commit."""
-        written = max(datetime.fromisoformat(commit.created) for commit in self.commits)
-        since = (written - datetime.fromisoformat(self.batches.first)).total_seconds()
-        return since / max(1, self.batches.images_after_first)
-
 
 def measure_fed(bench: Bench) -> list[Figure]:
     """Images a second of load (of nothing), extract and write, against the extract stage alone on the same pictures."""
@@ -68,18 +55,18 @@ def measure_fed(bench: Bench) -> list[Figure]:
     return [
         Figure(
             f"{precision}: stream fed with decoded pictures against the network with all statistics",
-            extracted / run.steady,
+            extracted / run.batches.per_image,
             "x",
             f"{how}; {against}",
             wanted=GPU_MARK if bench.device == "cuda" else None,
         ),
         Figure(
             f"{precision}: until all is written, likewise",
-            extracted / run.steady_until_written,
+            extracted / run.batches.per_image_until(commit.created for commit in run.commits),
             "x",
             "from the first batch to the last commit",
         ),
-        Figure(f"{precision}: fed stream", 1 / run.steady, "images/s", how),
+        Figure(f"{precision}: fed stream", 1 / run.batches.per_image, "images/s", how),
         *(
             Figure(f"{precision}: fed stream, {leg}", legs[leg], "s/image", f"{len(run.commits)} commit records")
             for leg in ("wait_extract", "extract", "wait_write", "tables", "write")

@@ -19,8 +19,8 @@ CPU_BATCH_SIZE = 1
 GPU_BATCH_PX = 64 * 512 * 512
 """Of all pictures of a batch on a GPU: launching a batch costs its driver the same whatever its size. The two largest
 maps of so many pixels, of conv1, have 2.1 GB each at bfloat16."""
-GPU_BATCH_SIZES = (1, 64)
-"""The least and the most, a shard."""
+GPU_MAX_BATCH_SIZE = 64
+"""A shard."""
 GPU_NATIVE_BATCH_SIZE = 16
 """Where each picture keeps the size that it has."""
 
@@ -157,5 +157,4 @@ def _gpu_batch_size(pixels: PixelSpec) -> int:
     if pixels.width_height is None:
         return GPU_NATIVE_BATCH_SIZE
     width, height = pixels.width_height
-    least, most = GPU_BATCH_SIZES
-    return min(max(GPU_BATCH_PX // (width * height), least), most)
+    return min(max(GPU_BATCH_PX // (width * height), 1), GPU_MAX_BATCH_SIZE)

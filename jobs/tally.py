@@ -4,7 +4,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +34,19 @@ class BatchTimes:
     @property
     def seconds(self) -> float:
         """From the first to the last."""
-        return (datetime.fromisoformat(self.last) - datetime.fromisoformat(self.first)).total_seconds()
+        return self._since_first(self.last)
+
+    @property
+    def per_image(self) -> float:
+        """Seconds per image between the first batch and the last."""
+        return self.seconds / max(1, self.images_after_first)
+
+    def per_image_until(self, times: Iterable[str]) -> float:
+        """Seconds per image after the first batch, until the latest of these `times`, ISO 8601."""
+        return max(map(self._since_first, times)) / max(1, self.images_after_first)
+
+    def _since_first(self, at: str) -> float:
+        return (datetime.fromisoformat(at) - datetime.fromisoformat(self.first)).total_seconds()
 
 
 @contextmanager
