@@ -25,8 +25,8 @@ class FaultProxy:
 
     503, 500, 502: answered so, and not passed on. reset: the connection breaks instead. lost reply: passed on, but the
     connection breaks before the answer. cut: a GET's body ends after half of it (`cut_after` bytes, if set).
-    shortened: so does its announced length. latency: passed on after `latency_seconds`; making
-    them fewer lets those that wait go on.
+    shortened: so does its announced length. latency: passed on after `latency_seconds`, and not while
+    its path is `held`.
     """
 
     def __init__(self, upstream: str, *, seed: int = 0, address: str = "127.0.0.1") -> None:
@@ -39,6 +39,8 @@ class FaultProxy:
         self._shares: dict[Fault, float] = {}
         self._only = ("", "")
         self.latency_seconds = 0.2
+        self.held: str | None = None
+        """A pattern. Those that wait are passed on when it is another one."""
         self.cut_after: int | None = None
         self.requests: list[str] = []
         """Method and path of each request so far."""
@@ -116,8 +118,8 @@ class FaultProxy:
             return _break(writer)
         if fault == "latency":
             began = self._loop.time()
-            while (left := self.latency_seconds - (self._loop.time() - began)) > 0:
-                await asyncio.sleep(min(left, 0.1))
+            while self._loop.time() - began < self.latency_seconds or (self.held and re.search(self.held, path)):
+                await asyncio.sleep(0.05)
         try:
             answer = await self._ask(_without(head, b"connection|expect"), body)
         except OSError:  # the server is away
