@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from texture_store.objects import open_storage
+from texture_store.report.three_digits import three_digits
 
 _LIBRARIES = ("texture-store", "numpy", "scikit-learn", "scipy", "torch", "ray", "pyarrow")
 
@@ -112,7 +113,9 @@ def _unfinished(record: Record, output: str) -> Path:
 def _table(figures: Sequence[Figure]) -> list[str]:
     lines = ["| what | measured | wanted | how |", "| --- | --- | --- | --- |"]
     ratios_first = sorted(figures, key=lambda figure: figure.unit != "x")
-    return lines + [f"| {one.name} | {one.value:.3g} {one.unit} | {one.mark} | {one.how} |" for one in ratios_first]
+    return lines + [
+        f"| {one.name} | {three_digits(one.value)} {one.unit} | {one.mark} | {one.how} |" for one in ratios_first
+    ]
 
 
 def _machine() -> dict[str, str]:

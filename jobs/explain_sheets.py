@@ -20,12 +20,12 @@ from texture_store.micrograph.reading import read_micrograph
 from texture_store.objects import open_storage
 from texture_store.report.encoded import decoded
 from texture_store.report.evaluation_figures import figure_bytes
-from texture_store.report.figure_text import activation_text
 from texture_store.report.heat_map_figure import heat_map_figure
 from texture_store.report.heat_map_overlay import overlay_colours
 from texture_store.report.map_figure import map_figure
 from texture_store.report.picture_grid import GridCell, GridRow, grid_figure
 from texture_store.report.scale_bar import pixel_shape
+from texture_store.report.three_digits import three_digits
 from texture_store.report.thumbnail import thumbnail
 from texture_store.store.layout import report_path
 
@@ -133,10 +133,10 @@ def heat_map_sheet(
         cells = by_class.setdefault(name, [])
         cells.append(GridCell(picture, (which, first["path"]), shape))
         for one, about in own.items():
-            mean, peak = activation_text(about["mean_activation"]), activation_text(about["highest_activation"])
+            mean, peak = three_digits(about["mean_activation"]), three_digits(about["highest_activation"])
             lines = (f"{one[0]} filter {one[1]}", f"mean {mean}, highest {peak}")
             cells.append(GridCell(picture, lines, shape, _overlay(about, one, tops[one])))
-    scales = ", ".join(f"{layer} {number}: {activation_text(tops[layer, number])}" for layer, number in filters)
+    scales = ", ".join(f"{layer} {number}: {three_digits(tops[layer, number])}" for layer, number in filters)
     notes = [
         "Colour is activation: none at 0, then violet, red, and yellow from a value that 1 in 200 positions exceeds"
         f" ({scales}); the same for all pictures of a filter."
@@ -244,13 +244,13 @@ def _micrograph_and_patch(row: Mapping[str, Any], label: str | None) -> list[Gri
     return [
         GridCell(
             picture,
-            (f"mean {activation_text(row['mean_activation'])}", *of_class, row["path"]),
+            (f"mean {three_digits(row['mean_activation'])}", *of_class, row["path"]),
             pixel_shape(_facts(row, picture)),
             box=(left, top, left + side, top + side),
         ),
         GridCell(
             decoded(row["patch"]),
-            (f"its most active patch: {activation_text(row['patch_mean_activation'])}",),
+            (f"its most active patch: {three_digits(row['patch_mean_activation'])}",),
             pixel_shape(_facts(row, None)),
         ),
     ]
@@ -268,7 +268,7 @@ def _texture_and_patch(
     auc = "AUC unknown: one specimen" if np.isnan(about["auc"]) else f"AUC {about['auc']:.3f}"
     lines = (
         f"{one[0]} filter {one[1]}",
-        f"mean {activation_text(about['mean'])}, others {activation_text(others)}",
+        f"mean {three_digits(about['mean'])}, others {three_digits(others)}",
         auc,
         *(["mostly at the picture's edge"] if is_at_edge else []),
     )
@@ -278,7 +278,7 @@ def _texture_and_patch(
     picture = decoded(patch["patch"])
     label = labels.get(patch["image_id"])
     of_patch = (
-        f"patch {activation_text(patch['patch_mean_activation'])}, image {activation_text(patch['mean_activation'])}",
+        f"patch {three_digits(patch['patch_mean_activation'])}, image {three_digits(patch['mean_activation'])}",
         *([label] if label is not None else []),
         patch["path"],
     )

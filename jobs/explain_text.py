@@ -10,7 +10,7 @@ from jobs.explain_choice import METHODS, Chosen
 from jobs.explain_request import Filter
 from jobs.options import printable
 from jobs.status import console_for_output
-from texture_store.report.figure_text import activation_text
+from texture_store.report.three_digits import three_digits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +58,8 @@ def means_text(means: Mapping[str, float], *, named: bool = False) -> str:
     shown = sorted(means.items())[:MEANS_SHOWN]
     more = ", ..." if len(means) > len(shown) else ""
     if named:
-        return ", ".join(f"{name} {activation_text(value)}" for name, value in shown) + more
-    return f"[{', '.join(activation_text(value) for _, value in shown)}{more}]"
+        return ", ".join(f"{name} {three_digits(value)}" for name, value in shown) + more
+    return f"[{', '.join(three_digits(value) for _, value in shown)}{more}]"
 
 
 def print_answer(summary: "ExplanationSummary") -> None:
@@ -137,9 +137,9 @@ def gains_of(textures: "pa.Table") -> dict[Filter, list[str]]:
     several = len({row["recipe"] for row in rows}) > 1
     found: dict[Filter, list[str]] = {}
     for row in rows:
-        text = "dead, never active" if row["is_dead"] else activation_text(row["activation"])
+        text = "dead, never active" if row["is_dead"] else three_digits(row["activation"])
         if row["noise_activation"] > 0 and not row["is_dead"]:
-            text += f", {activation_text(row['activation'] / row['noise_activation'])} x noise"
+            text += f", {three_digits(row['activation'] / row['noise_activation'])} x noise"
         found.setdefault((row["layer"], row["filter"]), []).append(f"{row['recipe']}: {text}" if several else text)
     return found
 

@@ -47,6 +47,11 @@ def progress(what: str, *, total: int | None = None, unit: str = "images") -> It
         step.end()
 
 
+def rate_text(rate: float) -> str:
+    """Such as `4.0/s` or `2,146/s`."""
+    return f"{rate:,.0f}/s" if rate >= 99.95 else f"{rate:.1f}/s"
+
+
 def duration(seconds: float) -> str:
     """Such as `41 s`, `3 min 20 s` or `2 h 05 min`."""
     whole = round(seconds)
@@ -92,7 +97,7 @@ class _LiveBar:
         self._bar.update(
             self._task,
             advance=done,
-            rate=f"{rate:,.1f}/s",
+            rate=rate_text(rate),
             rejected=f"{self._rejected} rejected" if self._rejected else "",
         )
 
@@ -129,7 +134,7 @@ class _PlainBar:
         seconds = max(time.monotonic() - self._started, 1e-9)
         rate = self._done / seconds
         of = f"/{self._total:,}" if self._total is not None else ""
-        line = f"{self._what}: {self._done:,}{of} {self._unit}, {rate:,.1f}/s, {duration(seconds)}"
+        line = f"{self._what}: {self._done:,}{of} {self._unit}, {rate_text(rate)}, {duration(seconds)}"
         if self._total is not None and 0 < self._done < self._total:
             line += f", {duration((self._total - self._done) / rate)} left"
         if self._rejected:

@@ -14,7 +14,6 @@ from jobs.explain_pictures import edge_filters
 from jobs.report_pictures import PictureReader
 from texture_store.report.encoded import decoded
 from texture_store.report.explanation_plots import bars_plot, map_plot
-from texture_store.report.figure_text import activation_text
 from texture_store.report.heat_map_overlay import heat_map_overlay
 from texture_store.report.report_content import (
     Absent,
@@ -28,6 +27,7 @@ from texture_store.report.report_content import (
     Texture,
 )
 from texture_store.report.report_page import PICTURE_PX
+from texture_store.report.three_digits import three_digits
 from texture_store.report.thumbnail import thumbnail
 from texture_store.store.catalog import Catalog
 from texture_store.store.reader import Store
@@ -105,7 +105,7 @@ class _Shown:
     def _shown_exemplars(self, one: Filter) -> list[Picture]:
         pictures = []
         for row in sorted(self._exemplars.get(one, []), key=lambda row: int(row["rank"]))[:NUM_EXEMPLARS]:
-            told = [f"mean activation {activation_text(row['mean_activation'])}"]
+            told = [f"mean activation {three_digits(row['mean_activation'])}"]
             alt = f"Patch of micrograph {row['path']}, where {one[0]} filter {one[1]} is most active."
             pictures.append(Picture(row["path"], _small(decoded(row["patch"])), alt, [*told, "most active patch"]))
         return pictures
@@ -164,7 +164,7 @@ def _characteristic(frame: "pd.DataFrame", catalog: Catalog, shown: _Shown) -> C
             if row["difference_rank"] <= NUM_CHARACTERISTIC:
                 facts["by difference"] = f"number {row['difference_rank']:.0f} (the paper's order)"
             facts["AUC"] = "not defined" if np.isnan(_float(row["auc"])) else f"{row['auc']:.3f}"
-            facts["difference"] = activation_text(row["difference"])
+            facts["difference"] = three_digits(row["difference"])
             one = (row["layer"], int(row["filter"]))
             classes.setdefault(str(name), []).append(shown.texture(one, facts, means[one]))
     unit = frame["group_column"].iloc[0] or "image"
@@ -190,7 +190,7 @@ def _heat_maps(frame: "pd.DataFrame") -> Gallery:
             seen=(row["seen_height"], row["seen_width"]),
         )
         alt = f"Micrograph {row['path']} with the activation of {name} in colour."
-        mean, highest = (activation_text(row[f"{which}_activation"]) for which in ("mean", "highest"))
+        mean, highest = (three_digits(row[f"{which}_activation"]) for which in ("mean", "highest"))
         lines = [name, f"mean {mean}, highest {highest}"]
         pictures.append(Picture(row["path"], pixels, alt, lines))
     more = f" Shown are {NUM_HEAT_MAPS} of {len(frame)}." if len(frame) > NUM_HEAT_MAPS else ""
@@ -284,7 +284,7 @@ def _small(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def _gain(gain: float | None) -> str:
     if gain is None or np.isnan(gain):
         return "activates it"
-    return "noise does not activate it" if np.isinf(gain) else f"{activation_text(gain)} times the activation of noise"
+    return "noise does not activate it" if np.isinf(gain) else f"{three_digits(gain)} times the activation of noise"
 
 
 def _float(value: object) -> float:

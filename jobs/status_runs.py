@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from jobs.progress import duration
+from jobs.progress import duration, rate_text
 from texture_store.store.runs import RunStatus, StepSign
 
 AGAIN = "run the same command again"
@@ -55,7 +55,7 @@ def _step(step: StepSign, *, is_running: bool) -> str:
     if step.rejected:
         parts.append(f"{step.rejected:,} rejected")
     if step.rate is not None:
-        parts.append(f"{step.rate:,.1f}/s")
+        parts.append(rate_text(step.rate))
     if is_running and step.seconds_left is not None:
         parts.append(f"{duration(step.seconds_left)} left")
     elif step.is_over:

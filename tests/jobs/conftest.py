@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
 from PIL import Image
 
 from jobs.featurize import featurize
@@ -54,6 +55,14 @@ def run_featurize(ray_session: None) -> Callable[..., ShardsSummary]:
         return featurize(Request(store_url=store_url, dataset=dataset, **settings))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def explained(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tuple[str, Result]:
+    """A store that explain has run on (half a minute), and what it printed. Not to be changed."""
+    from tests.jobs.explained import explain_an_archive
+
+    return explain_an_archive(tmp_path_factory.mktemp("explained"))
 
 
 def texture_store(*args: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:

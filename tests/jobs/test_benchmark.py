@@ -29,6 +29,12 @@ def test_ratios_come_first_and_a_missed_mark_is_said() -> None:
     assert "- processor: P" in page
 
 
+def test_large_figures_are_written_out() -> None:
+    limit = Figure("limit", 781234.5, "GFLOP/s", "H200")
+    page = as_markdown(Record("2026-11-25T10:00:00+00:00", {}, {}, {"limit": [limit]}))
+    assert "| limit | 781,234 GFLOP/s | - | H200 |" in page
+
+
 def test_what_should_be_small_is_missed_above_its_mark() -> None:
     small, large = (Figure("memory", value, "GB", "", at_most=4) for value in (3.9, 4.1))
     assert (small.mark, large.mark) == ("at most 4 GB", "at most 4 GB, missed")

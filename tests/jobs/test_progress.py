@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from jobs import progress as module
-from jobs.progress import duration, progress
+from jobs.progress import duration, progress, rate_text
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,13 @@ from jobs.progress import duration, progress
 )
 def test_a_duration_is_told_in_two_units_at_most(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(0.04, "0.0/s"), (4, "4.0/s"), (99.94, "99.9/s"), (99.96, "100/s"), (2146.04, "2,146/s")]
+)
+def test_a_high_rate_has_no_decimals(rate, text):
+    assert rate_text(rate) == text
 
 
 def test_a_log_gets_plain_lines_with_done_rate_and_rejected(capsys):

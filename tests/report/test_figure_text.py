@@ -4,7 +4,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from texture_store.report.figure_text import activation_text, fitting, wrapped, write
+from texture_store.report.figure_text import fitting, wrapped, write
 
 PATHS = ["a/" * 90 + "b.tif", "WWW/" * 40, "images/specimen 17 (970 °C, 8 h)/micrograph_0001.tif" * 3, "日本/" * 50]
 
@@ -45,19 +45,3 @@ def test_notes_are_wrapped_and_end_when_they_are_too_long() -> None:
     lines = wrapped("word " * 100, 1, size=7, lines=3)
     assert len(lines) == 3
     assert lines[-1].endswith("…")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0, "0"),
-        (0.03124, "0.0312"),
-        (41.26, "41.3"),
-        (99.94, "99.9"),
-        (99.96, "100"),
-        (1204.4, "1,204"),
-        (-7.5, "-7.5"),
-    ],
-)
-def test_activations_have_three_digits_and_no_exponent(value: float, text: str) -> None:
-    assert activation_text(value) == text

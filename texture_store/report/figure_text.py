@@ -49,11 +49,6 @@ def write(figure: Figure, x: float, y: float, text: str, *, size: float, weight:
     return figure.text(*place, text, fontsize=size, fontweight=weight, color=colour, ha=ha, va="top", parse_math=False)
 
 
-def activation_text(value: float) -> str:
-    """Such as `0.0312`, `41.3` or `1,204`."""
-    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
-
-
 def _shortened(text: str, most: int) -> str:
     if len(text) <= most:
         return text

@@ -11,8 +11,9 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from texture_store.explain.heat_map import enlarge
-from texture_store.report.figure_text import QUIET, activation_text, fitting, write
+from texture_store.report.figure_text import QUIET, fitting, write
 from texture_store.report.scale_bar import pixel_shape, show_micrograph
+from texture_store.report.three_digits import three_digits
 from texture_store.spec import Layer
 
 _COLOURS = "inferno"
@@ -104,7 +105,7 @@ def _write_title(
     label: str | None,
 ) -> None:
     mean = float(activation.mean(dtype=np.float64))
-    title = f"{layer} filter {filter_number}, mean activation {activation_text(mean)}"
+    title = f"{layer} filter {filter_number}, mean activation {three_digits(mean)}"
     write(figure, _MARGIN, 0.1, title, size=10, weight="bold")
     name = path if label is None else f"{path}  [{label}]"
     write(figure, _MARGIN, 0.34, fitting(name, width - 2 * _MARGIN, size=8), size=8, colour=QUIET)

@@ -12,9 +12,9 @@ import jinja2
 import plotly.offline
 from markupsafe import Markup, escape
 
-from texture_store.report.figure_text import activation_text
 from texture_store.report.plain_text import plain
 from texture_store.report.report_content import Absent, Explanations, Picture, Plot, Report
+from texture_store.report.three_digits import three_digits
 from texture_store.report.thumbnail import data_uri, thumbnail
 
 PICTURE_PX = 400
@@ -38,7 +38,7 @@ def report_html(report: Report) -> str:
     environment.filters["point_uri"] = lambda pixels: data_uri(thumbnail(pixels, _POINT_PX, _POINT_PX), quality=75)
     environment.filters["script_json"] = _script_json
     environment.filters["breakable"] = _breakable
-    environment.filters["activation"] = activation_text
+    environment.filters["activation"] = three_digits
     plots = _has_plots(report)
     scripts = [plotly.offline.get_plotlyjs()] if plots else []
     scripts.append(_text("report_page.js"))
