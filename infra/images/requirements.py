@@ -13,21 +13,30 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 OF_TORCH = ("torch", "torchvision")
-TOOLS = ("uv", "hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers")
+TOOLS = ("uv", "hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
+OF_RAY = ("prometheus-client",)
+"""Named by the extra `dev` since tests use it, but Ray imports it, too."""
 _CUDA = re.compile(r"(nvidia-.*|cuda-.*|triton)")
 
 
 def pinned(lock: str) -> dict[str, str]:
-    """The lock's entries by the name of the package: `name==version ; marker` and the lines with hashes."""
-    entries = re.split(r"(?m)^(?=[a-z0-9])", lock)
-    return {re.split(r"[=\s]", entry)[0]: entry for entry in entries if "==" in entry}
+    """The lock's entries by the name of the package: `name==version ; marker` and the lines with hashes.
+
+    Some have several, each for some versions of Python.
+    """
+    found: dict[str, str] = {}
+    for entry in re.split(r"(?m)^(?=[a-z0-9])", lock):
+        if "==" in entry:
+            name = re.split(r"[=\s]", entry)[0]
+            found[name] = found.get(name, "") + entry
+    return found
 
 
 def development_only(project: dict) -> set[str]:
     """What the extra `dev` names and nothing else does."""
     extras = project["optional-dependencies"]
     named = {kind: {_name(text) for text in texts} for kind, texts in (extras | {"": project["dependencies"]}).items()}
-    return named.pop("dev") - set().union(*named.values())
+    return named.pop("dev") - set().union(OF_RAY, *named.values())
 
 
 def chosen(kind: str, lock: str, project: dict) -> str:

