@@ -153,6 +153,8 @@ def test_the_result_is_that_of_one_machine(nodes: RayNodes, proxy: FaultProxy, s
     cluster.say(f"pictures were decoded on {dict(cluster.tasks('_load'))}")
     for kind in ("_load", "_write"):
         assert cluster.tasks(kind, after=noticed + 5)["first"] == 0, "a machine that is to go was given work"
+    deleting = [one for one in proxy.requests if re.match(r"DELETE (?!.*uploadId=)|POST .*[?&]delete\b", one)]
+    assert not deleting, "infra/cluster/s3-policy.json gives no right to"
     weights = [request for request in proxy.requests if re.match("GET .*/store/weights/", request)]
     assert len(weights) >= 3, "an actor has its weights from elsewhere"
     for machine in (head, decoder, third):
