@@ -14,8 +14,8 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 OF_TORCH = ("torch", "torchvision")
 TOOLS = ("uv", "hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
-OF_RAY = ("prometheus-client",)
-"""Named by the extra `dev` since tests use it, but Ray imports it, too."""
+ALSO_NEEDED = ("packaging", "prometheus-client")
+"""Named by the extra `dev` since tests import them, but other packages need them, too."""
 _CUDA = re.compile(r"(nvidia-.*|cuda-.*|triton)")
 
 
@@ -36,7 +36,7 @@ def development_only(project: dict) -> set[str]:
     """What the extra `dev` names and nothing else does."""
     extras = project["optional-dependencies"]
     named = {kind: {_name(text) for text in texts} for kind, texts in (extras | {"": project["dependencies"]}).items()}
-    return named.pop("dev") - set().union(OF_RAY, *named.values())
+    return named.pop("dev") - set().union(ALSO_NEEDED, *named.values())
 
 
 def chosen(kind: str, lock: str, project: dict) -> str:
